@@ -1,0 +1,98 @@
+package canonical
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// A State is where one part of an event stands at one destination.
+type State string
+
+// The states. Pending is the absence of a record; intent is an attempt under way.
+const (
+	StateIntent     State = "intent"
+	StateParked     State = "parked"
+	StateDelivered  State = "delivered"
+	StateDead       State = "dead"
+	StateSuppressed State = "suppressed"
+	// StateActivation begins a destination's books: End holds the end offsets.
+	StateActivation State = "activation"
+)
+
+// Terminal is true for a state that nothing but an explicit act leaves.
+func (s State) Terminal() bool {
+	return s == StateDelivered || s == StateDead || s == StateSuppressed
+}
+
+// Reasons of parked and suppressed items: a closed set, used as metric labels.
+const (
+	ReasonAwaitingIdentity = "awaiting_identity"
+	ReasonRetry            = "retry"
+	ReasonHold             = "hold"
+	ReasonAmbiguous        = "ambiguous"
+
+	ReasonNotMapped        = "not_mapped"
+	ReasonNotConfigured    = "not_configured"
+	ReasonNoIdentifier     = "no_identifier"
+	ReasonNoConsent        = "no_consent"
+	ReasonTooOld           = "too_old"
+	ReasonReReport         = "re_report"
+	ReasonRecycled         = "recycled"
+	ReasonRepeat           = "repeat"
+	ReasonCoveredByDeal    = "covered_by_deal"
+	ReasonCoveredByContact = "covered_by_contact"
+	ReasonDryRun           = "dry_run"
+	ReasonIgnored          = "ignored"
+	ReasonEcho             = "echo"
+	ReasonDisabled         = "disabled"
+	ReasonLedgerExpired    = "ledger_expired"
+	// ReasonPlanned ends the wait of a whole event (part ""): its parts speak for it now.
+	ReasonPlanned = "planned"
+)
+
+// A Delivery is one change of the state of one part: the value of a record in the
+// topic deliveries, which is the only record of delivery state.
+type Delivery struct {
+	Destination string    `json:"destination"`
+	Event       EventKey  `json:"event"`
+	Part        string    `json:"part"` // "" stands for the whole event, where it came to no parts
+	State       State     `json:"state"`
+	Reason      string    `json:"reason,omitempty"`
+	Detail      string    `json:"detail,omitempty"` // the vendor's words, without personal data
+	At          time.Time `json:"at"`
+	Attempt     int       `json:"attempt,omitempty"` // from 1
+	ReplayID    string    `json:"replay_id,omitempty"`
+	Owner       string    `json:"owner,omitempty"` // process and generation of the lane
+	// Ambiguous is true for an outcome of an attempt whose answer never came.
+	Ambiguous bool       `json:"ambiguous,omitempty"`
+	Due       *time.Time `json:"due,omitempty"`        // parked
+	FirstTry  *time.Time `json:"first_try,omitempty"`  // time of the first intent
+	GiveUpAt  *time.Time `json:"give_up_at,omitempty"` // parked awaiting_identity: then suppressed no_identifier
+	// Slot is what this part holds, "" for names without slots: see delivery.SlotOf.
+	Slot string `json:"slot,omitempty"`
+	// Content is the whole event (parked) with the known it was built from (intent: Known).
+	Content *Event `json:"content,omitempty"`
+	Known   *Known `json:"known,omitempty"`
+	// Body is what was built: dead letters and dry runs. It never carries credentials.
+	Body json.RawMessage `json:"body,omitempty"`
+	// The vendor's answer.
+	HTTPStatus int    `json:"http_status,omitempty"`
+	LatencyMS  int64  `json:"latency_ms,omitempty"`
+	TraceID    string `json:"trace_id,omitempty"`
+	BatchSize  int    `json:"batch_size,omitempty"`
+	Value      *Money `json:"value,omitempty"` // what was sent
+	Currency   string `json:"currency,omitempty"`
+
+	End map[string][]int64 `json:"end,omitempty"` // activation: end offset of every partition of events and replays
+}
+
+// A ReplayOrder asks lanes to take an event again: the value of a record in replays.
+type ReplayOrder struct {
+	ID           string    `json:"replay_id"`
+	Event        Event     `json:"event"`
+	Destinations []string  `json:"destinations"`
+	Force        bool      `json:"force,omitempty"`
+	Reason       string    `json:"reason"`
+	Who          string    `json:"who"` // the key's name
+	At           time.Time `json:"at"`
+}

@@ -1,0 +1,86 @@
+package canonical
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/text/unicode/norm"
+)
+
+// SHA256 gives 64 lower-case hex digits of the text's UTF-8 bytes.
+func SHA256(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+var emailShape = regexp.MustCompile(`^[^@]+@[^@.]+(\.[^@.]+)+$`)
+
+// NormalEmail gives an address as both Meta and LinkedIn hash it: NFC, all white space
+// removed, lower case. "" when it is no address: nothing empty is ever hashed. Dots and
+// plus-tags stay (linkedin.md §5.1, meta.md §2.1).
+func NormalEmail(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}, norm.NFC.String(s))
+	s = strings.ToLower(s)
+	if !emailShape.MatchString(s) {
+		return ""
+	}
+	return s
+}
+
+// EmailHash is the SHA-256 of the normal form, or "".
+func EmailHash(s string) string {
+	if s = NormalEmail(s); s == "" {
+		return ""
+	}
+	return SHA256(s)
+}
+
+// EmailDomain gives the domain of an address in normal form, or "".
+func EmailDomain(s string) string {
+	_, d, ok := strings.Cut(NormalEmail(s), "@")
+	if !ok {
+		return ""
+	}
+	return d
+}
+
+// NormalPhone gives digits with country code, without plus and trunk zeros (E.164
+// without the plus), or "" when s is no telephone number. region is the ISO country
+// assumed where the number has no country code; "" assumes none.
+func NormalPhone(s, region string) string {
+	s = strings.TrimSpace(s)
+	if rest, ok := strings.CutPrefix(s, "00"); ok {
+		s = "+" + rest
+	}
+	n, err := phonenumbers.Parse(s, strings.ToUpper(region))
+	if err != nil || !phonenumbers.IsPossibleNumber(n) {
+		return ""
+	}
+	digits := strings.TrimPrefix(phonenumbers.Format(n, phonenumbers.E164), "+")
+	if len(digits) < 7 || len(digits) > 15 {
+		return ""
+	}
+	return digits
+}
+
+// PhoneHash is the SHA-256 of the normal form, or "".
+func PhoneHash(s, region string) string {
+	if s = NormalPhone(s, region); s == "" {
+		return ""
+	}
+	return SHA256(s)
+}
+
+var hashShape = regexp.MustCompile(`^[A-Fa-f0-9]{64}$`)
+
+// IsHash is true for 64 hex digits: a value that is hashed already.
+func IsHash(s string) bool { return hashShape.MatchString(strings.TrimSpace(s)) }

@@ -1,0 +1,61 @@
+package canonical
+
+import (
+	"fmt"
+
+	"github.com/shopspring/decimal"
+)
+
+// Money is an amount in integer micro-units of its currency; in JSON a decimal number.
+type Money int64
+
+var micro = decimal.New(1, 6)
+
+// ParseMoney reads a decimal such as 36000, "1490.50" or "-3". More than six decimals,
+// a thousands separator, an exponent beyond the range or a symbol is an error.
+func ParseMoney(s string) (Money, error) {
+	d, err := decimal.NewFromString(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a decimal amount", s)
+	}
+	if d.Exponent() > 18 || d.Exponent() < -30 {
+		return 0, fmt.Errorf("%q is out of range", s)
+	}
+	m := d.Mul(micro)
+	if !m.IsInteger() {
+		return 0, fmt.Errorf("%q has more than six decimals", s)
+	}
+	if !m.BigInt().IsInt64() {
+		return 0, fmt.Errorf("%q is out of range", s)
+	}
+	return Money(m.IntPart()), nil
+}
+
+// String gives the shortest decimal: 36000, 1490.5.
+func (m Money) String() string { return decimal.New(int64(m), -6).String() }
+
+// Fixed gives at least two decimals, as LinkedIn wants amounts: 36000.00.
+func (m Money) Fixed() string {
+	d := decimal.New(int64(m), -6)
+	if d.Exponent() > -2 || d.Equal(d.Truncate(2)) {
+		return d.StringFixed(2)
+	}
+	return d.String()
+}
+
+// MarshalJSON writes a JSON number.
+func (m Money) MarshalJSON() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalJSON reads a JSON number or a string that holds one.
+func (m *Money) UnmarshalJSON(b []byte) error {
+	s := string(b)
+	if len(s) >= 2 && s[0] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	v, err := ParseMoney(s)
+	if err != nil {
+		return err
+	}
+	*m = v
+	return nil
+}

@@ -1,0 +1,81 @@
+package canonical
+
+import "time"
+
+// A Way is the way in by which a receipt came: it decides how its bytes are read.
+type Way string
+
+// The ways in. See docs/http.md for the body of each.
+const (
+	WayCRM     Way = "crm"      // POST /v1/ingest/crm
+	WayEvents  Way = "events"   // POST /v1/events
+	WayHubSpot Way = "hubspot"  // POST /v1/ingest/hubspot/<source>: one event of an app webhook
+	WayPixel   Way = "pixel"    // GET /v1/pixel.gif (query as a JSON object) and POST /v1/ingest/pixel
+	WayMeta    Way = "meta_api" // POST /v<N>.0/<pixel id>/events: one element of data
+)
+
+// A Receipt is one accepted raw input: one item of a batch, its own bytes exactly as
+// they arrived. It is the value of a record in the topic inbound.
+type Receipt struct {
+	ID         ReceiptID `json:"receipt_id"`
+	Source     string    `json:"source"` // the configured source
+	Way        Way       `json:"way"`
+	Browser    bool      `json:"browser,omitempty"` // came with a browser-scope key: may not claim names of the CRM
+	ReceivedAt time.Time `json:"received_at"`
+	Body       []byte    `json:"body"` // exactly as it arrived (base64 in JSON)
+	// Context is what the request said beside its body and the item needs: user_agent,
+	// ip, pixel_id, test_event_code.
+	Context map[string]string `json:"context,omitempty"`
+	// Completion is set on a completed receipt: the original's body with what was read.
+	Completion *Completion `json:"completion,omitempty"`
+}
+
+// A Completion is what fetch read to complete a bare receipt, and when.
+type Completion struct {
+	Of      ReceiptID    `json:"of"`
+	ReadAt  time.Time    `json:"read_at"`
+	Objects []ReadObject `json:"objects"` // the object itself first, then those associated with it
+}
+
+// A ReadObject is one CRM object as read: its current properties, not those at the
+// time of the change.
+type ReadObject struct {
+	Type       string            `json:"type"` // contact, company, deal
+	ID         string            `json:"id"`   // the id asked for
+	CurrentID  string            `json:"current_id,omitempty"`
+	Properties map[string]string `json:"properties"`
+	// Associated lists ids by type: "contact", "company", "deal"; the primary first where
+	// the vendor names one, else ascending.
+	Associated map[string][]string `json:"associated,omitempty"`
+}
+
+// CompletedID is the id of the receipt that completes id: always the same, so that a
+// fetch cut short and run again is a redelivery.
+func (id ReceiptID) CompletedID() ReceiptID { return id + ".c" }
+
+// A Fate says what became of a receipt.
+type Fate string
+
+// The fates. An event record is its receipt's fate (event, or observation for a
+// further copy); every other receipt gets a FateRecord.
+const (
+	FateEvent       Fate = "event"
+	FateObservation Fate = "observation"
+	FateFacts       Fate = "facts_only"
+	FateCompleted   Fate = "completed"
+	FateQuarantined Fate = "quarantined"
+	FateErased      Fate = "erased"
+)
+
+// A FateRecord is the fate of a receipt that became no event. It stands in the topic
+// events under the key of the receipt id; lanes skip it.
+type FateRecord struct {
+	ReceiptID ReceiptID `json:"receipt_id"`
+	Source    string    `json:"source"`
+	Way       Way       `json:"way"`
+	Fate      Fate      `json:"fate"`
+	Reason    string    `json:"reason,omitempty"` // a code, for quarantined
+	Detail    string    `json:"detail,omitempty"` // a sentence without personal data
+	At        time.Time `json:"at"`               // received_at of the receipt
+	Mapping   string    `json:"mapping_version,omitempty"`
+}

@@ -1,0 +1,398 @@
+package wire
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tributary/canonical"
+)
+
+// objectTypes are HubSpot's numbers for its object types; custom ones are 2-N.
+var objectTypes = map[string]string{
+	"0-1": "contact", "0-2": "company", "0-3": "deal", "0-5": "ticket", "0-7": "product",
+	"0-8": "line_item", "0-11": "conversation", "0-136": "lead",
+}
+
+// objectType names an object type number; an unknown one stands for itself.
+func objectType(id string) string { return first(objectTypes[id], id) }
+
+// A notice is the type of one webhook event: what happened to what. Classic types say
+// contact.propertyChange, generic ones object.propertyChange with an objectTypeId.
+type notice struct{ object, change string }
+
+func (n node) notice() notice {
+	object, change, ok := strings.Cut(n.text("subscriptionType", "eventType"), ".")
+	if !ok {
+		return notice{}
+	}
+	if id := n.text("objectTypeId"); id != "" && object == "object" {
+		object = objectType(id)
+	} else if id != "" {
+		n.rd.property("object_type_id", id)
+	}
+	return notice{object, change}
+}
+
+// Bare says that a receipt is one that fetch must complete first: a HubSpot webhook of
+// a property change or creation of a contact, company or deal, not completed yet.
+func Bare(r canonical.Receipt) bool {
+	t, id, _ := Wants(r)
+	return t != "" && id != ""
+}
+
+// Wants lists what fetch must read to complete a bare receipt: the object with the
+// properties that Properties names for its type, and
+//
+//	of a deal, its contacts and companies (associations) with their own properties;
+//	of a contact, its companies with theirs;
+//	of a company, nothing more.
+//
+// occurredAt is when the change happened: what was read before it does not complete the
+// receipt. It is zero where the body says no time; Read then reports the problem.
+func Wants(r canonical.Receipt) (objectType, id string, occurredAt time.Time) {
+	if r.Way != canonical.WayHubSpot || r.Completion != nil {
+		return "", "", time.Time{}
+	}
+	body, problem := decode(r.Body)
+	if problem != nil {
+		return "", "", time.Time{}
+	}
+	n := node{f: body, rd: &reader{receipt: r}}
+	w := n.notice()
+	switch w.object {
+	case "contact", "company", "deal":
+	default:
+		return "", "", time.Time{}
+	}
+	if w.change != "propertyChange" && w.change != "creation" {
+		return "", "", time.Time{}
+	}
+	if id = n.key("objectId"); !isDigits(id) || len(id) > 20 {
+		return "", "", time.Time{}
+	}
+	return w.object, id, n.when("occurredAt").at
+}
+
+// Properties lists the properties that fetch asks for, by object type.
+func Properties(objectType string) []string {
+	switch objectType {
+	case "contact":
+		return []string{
+			"email", "hs_additional_emails", "phone", "mobilephone", "firstname", "lastname", "city", "state", "zip", "country", "jobtitle",
+			"lifecyclestage", "hs_lead_status", "hs_facebook_click_id", "hs_google_click_id", "associatedcompanyid", "hubspot_owner_id",
+			"hs_legal_basis",
+		}
+	case "company":
+		return []string{"domain", "name", "hubspot_owner_id", "hs_is_target_account", "hs_ideal_customer_profile", "lifecyclestage"}
+	case "deal":
+		return []string{
+			"dealname", "dealstage", "pipeline", "amount", "deal_currency_code", "hs_mrr", "hs_arr", "hs_acv", "hs_tcv", "closedate",
+			"dealtype", "hubspot_owner_id", "hs_is_closed", "hs_is_closed_won", "billing_period",
+		}
+	}
+	return nil
+}
+
+// hubspot reads one event of an app webhook, completed or bare.
+func (rd *reader) hubspot(n node) {
+	r := &rd.report
+	rd.portal(n)
+	w := n.notice()
+	r.Event = w.object + "." + w.change
+	rd.happened(n.when("occurredAt"), moment{})
+	if r.Reported {
+		rd.fail(CodeBadTime, "occurredAt", "is missing")
+	}
+	switch {
+	case w.change == "":
+		r.Event = ""
+		rd.fail(CodeUnknown, "subscriptionType", "is missing or has no reading")
+	case w.change == "propertyChange":
+		rd.propertyChange(n, w.object)
+	case w.change == "creation", w.object == "conversation" && w.change == "newMessage":
+		r.Subject = canonical.SubjectProperty
+		rd.context(w.object, n.objectID())
+	case w.change == "deletion", w.change == "privacyDeletion", w.change == "restore":
+		r.Subject = canonical.SubjectDeletion
+		r.Object = rd.object(w.object, n.objectID())
+		if w.object == "contact" {
+			rd.contactID(r.Object.ID)
+		}
+	case w.change == "merge":
+		rd.webhookMerge(n, w.object)
+	case w.change == "associationChange":
+		rd.association(n)
+	default:
+		rd.fail(CodeUnknown, "subscriptionType", "is not a type of webhook event that is known")
+	}
+	rd.housekeeping(n)
+	rd.finish()
+}
+
+// portal ties the event to the CRM account of its own portal.
+func (rd *reader) portal(n node) {
+	id, ok := n.whole("portalId")
+	if ok {
+		rd.property("portal_id", id)
+	}
+	if len(rd.settings.Portals) == 0 {
+		return
+	}
+	account, known := rd.settings.Portals[id]
+	if !ok || !known {
+		rd.fail(CodePortal, "portalId", "no configured source has this portal")
+		return
+	}
+	if rd.settings.Account = account; account == "hubspot" {
+		rd.settings.Account = ""
+	}
+}
+
+// objectID reads the object's id: 64-bit digits.
+func (n node) objectID() string { return n.recordID("objectId") }
+
+func (n node) recordID(key string) string {
+	id := n.key(key)
+	if id != "" && (!isDigits(id) || len(id) > 20) {
+		n.rd.fail(CodeWrongType, n.path+key, "must be a record id of digits")
+		return ""
+	}
+	return id
+}
+
+// propertyChange reads a change of one property. The trigger comes from the webhook,
+// the rest from what was read afterwards, which may be newer.
+func (rd *reader) propertyChange(n node, object string) {
+	r := &rd.report
+	property, value := n.text("propertyName"), n.stage("propertyValue")
+	rd.context(object, n.objectID())
+	r.Subject = canonical.SubjectProperty
+	blank := strings.TrimSpace(value) == "" // clearing a stage is no business event
+	switch {
+	case blank:
+	case property == "lifecyclestage" && (object == "contact" || object == "company"):
+		r.Subject, r.RawStage = canonical.SubjectLifecycle, value
+	case property == "hs_lead_status" && object == "contact":
+		r.Subject, r.RawStage = canonical.SubjectLeadStatus, value
+	case property == "dealstage" && object == "deal":
+		r.Subject, r.RawStage = canonical.SubjectDealStage, value
+		rd.labels(value)
+	}
+	rd.property("property", property)
+	if r.Subject == canonical.SubjectProperty {
+		rd.property("value", value)
+	}
+}
+
+// labels takes the stage's label from the read when the deal still stands there.
+func (rd *reader) labels(stage string) {
+	if c := rd.receipt.Completion; c != nil && len(c.Objects) > 0 {
+		if p := c.Objects[0].Properties; p["dealstage"] == stage {
+			rd.report.StageLabel = p["dealstage_label"]
+		}
+	}
+}
+
+// webhookMerge: the survivor is newObjectId, else primaryObjectId, else objectId; every
+// other id named is an alias of it (hubspot.md §1.6).
+func (rd *reader) webhookMerge(n node, object string) {
+	rd.report.Subject = canonical.SubjectMerge
+	ids := []string{n.recordID("newObjectId"), n.recordID("primaryObjectId"), n.recordID("objectId")}
+	rd.merge(object, first(ids...), append(n.list("mergedObjectIds"), ids...))
+}
+
+// association reads a tie between two objects, made or removed.
+func (rd *reader) association(n node) {
+	r := &rd.report
+	r.Subject = canonical.SubjectAssociation
+	from, to := associationTypes(n.text("associationType"))
+	if id := n.text("fromObjectTypeId"); id != "" {
+		from = objectType(id)
+	}
+	if id := n.text("toObjectTypeId"); id != "" {
+		to = objectType(id)
+	}
+	a := canonical.Association{FromType: from, FromID: n.recordID("fromObjectId"), ToType: to, ToID: n.recordID("toObjectId")}
+	if v := n.flag("associationRemoved"); v != nil {
+		a.Removed = *v
+	}
+	if v := n.flag("isPrimaryAssociation"); v != nil {
+		a.Primary = *v
+	}
+	if from == "" || to == "" || a.FromID == "" || a.ToID == "" {
+		rd.fail(CodeMissingID, "fromObjectId", "an association needs the type and id of both objects")
+		return
+	}
+	r.Association = &a
+	r.Object = rd.object(from, a.FromID)
+}
+
+// associationTypes reads CONTACT_TO_DEAL, also with a word such as _UNLABELED after it.
+func associationTypes(s string) (from, to string) {
+	from, to, ok := strings.Cut(strings.ToLower(s), "_to_")
+	if !ok {
+		return "", ""
+	}
+	for _, t := range objectTypes {
+		if strings.HasPrefix(to, t+"_") {
+			return from, t
+		}
+	}
+	return from, to
+}
+
+// housekeeping keeps what HubSpot says beside the fact. attemptNumber is left out: a
+// further try of one delivery says nothing new.
+func (rd *reader) housekeeping(n node) {
+	n.text("attemptNumber")
+	n.text("objectId")
+	for _, f := range [][2]string{
+		{"eventId", "hubspot_event_id"}, {"subscriptionId", "subscription_id"}, {"appId", "app_id"}, {"changeSource", "change_source"},
+		{"sourceId", "source_id"}, {"changeFlag", "change_flag"}, {"isSensitive", "is_sensitive"},
+	} {
+		if _, v := n.take(f[0]); v != nil {
+			rd.property(f[1], v)
+		}
+	}
+	n.keep("")
+}
+
+// context names the object and takes what was read of it.
+func (rd *reader) context(kind, id string) {
+	r := &rd.report
+	r.Object = rd.object(kind, id)
+	c := rd.receipt.Completion
+	if c == nil || len(c.Objects) == 0 {
+		if kind == "contact" {
+			rd.contactID(id)
+		}
+		return
+	}
+	it := c.Objects[0]
+	switch kind {
+	case "contact":
+		rd.readContact(it)
+		r.Companies = it.Associated["company"]
+		if p := it.Properties["associatedcompanyid"]; p != "" && !slices.Contains(r.Companies, p) {
+			r.Companies = append([]string{p}, r.Companies...)
+		}
+		rd.firstCompany(c.Objects)
+	case "company":
+		rd.readCompany(it)
+		if r.Companies = []string{currentID(it)}; it.CurrentID != "" && it.CurrentID != it.ID {
+			r.Merge = &canonical.Merge{Type: "company", Survivor: it.CurrentID, Merged: []string{it.ID}}
+		}
+	case "deal":
+		rd.readDeal(it)
+		r.Contacts, r.Companies = it.Associated["contact"], it.Associated["company"]
+		for _, o := range c.Objects[1:] {
+			if o.Type == "contact" && len(r.Contacts) > 0 && o.ID == r.Contacts[0] {
+				rd.readContact(o)
+				break
+			}
+		}
+		if r.Contact.ID == "" && len(r.Contacts) > 0 {
+			rd.contactID(r.Contacts[0])
+		}
+		rd.firstCompany(c.Objects)
+	}
+}
+
+// currentID is the id under which an object is found now: another after a merge.
+func currentID(o canonical.ReadObject) string { return first(o.CurrentID, o.ID) }
+
+// readContact takes a contact as read. The id asked for and the one it is found under
+// are one person.
+func (rd *reader) readContact(o canonical.ReadObject) {
+	r, p := &rd.report, o.Properties
+	rd.contactID(currentID(o))
+	if o.CurrentID != "" && o.CurrentID != o.ID {
+		rd.contactID(o.ID)
+		r.Merge = &canonical.Merge{Type: "contact", Survivor: o.CurrentID, Merged: []string{o.ID}}
+	}
+	for _, e := range append([]string{p["email"]}, strings.Split(p["hs_additional_emails"], ";")...) {
+		if e = strings.TrimSpace(e); e != "" {
+			rd.email("email", e)
+		}
+	}
+	for _, v := range []string{p["phone"], p["mobilephone"]} {
+		if v = strings.TrimSpace(v); v != "" {
+			rd.phone(v)
+		}
+	}
+	c := &r.Contact
+	c.FirstName, c.LastName, c.Title = p["firstname"], p["lastname"], p["jobtitle"]
+	c.City, c.State, c.Zip, c.Country = p["city"], p["state"], p["zip"], p["country"]
+	// HubSpot does not say when the click was: an identifier, not a click.
+	if v := p["hs_facebook_click_id"]; len(v) <= maxKey {
+		rd.identify(canonical.FBCLID, v)
+	}
+	if v := p["hs_google_click_id"]; len(v) <= maxKey {
+		rd.identify(canonical.GCLID, v)
+	}
+	rd.property("lead_status", p["hs_lead_status"])
+}
+
+// firstCompany takes the primary company as read.
+func (rd *reader) firstCompany(objects []canonical.ReadObject) {
+	r := &rd.report
+	if len(r.Companies) == 0 {
+		return
+	}
+	r.Company.ID = r.Companies[0]
+	for _, o := range objects {
+		if o.Type == "company" && o.ID == r.Companies[0] {
+			rd.readCompany(o)
+			return
+		}
+	}
+}
+
+func (rd *reader) readCompany(o canonical.ReadObject) {
+	c, p := &rd.report.Company, o.Properties
+	c.ID = currentID(o)
+	c.Domain = canonical.NormalDomain(p["domain"])
+	c.Name, c.Owner, c.Tier = p["name"], p["hubspot_owner_id"], p["hs_ideal_customer_profile"]
+	switch p["hs_is_target_account"] {
+	case "true":
+		v := true
+		c.Target = &v
+	case "false":
+		v := false
+		c.Target = &v
+	}
+}
+
+// readDeal takes a deal's pipeline and values as read. A value that is none is kept as
+// a property: calculated fields are the account's own.
+func (rd *reader) readDeal(o canonical.ReadObject) {
+	r, p := &rd.report, o.Properties
+	r.Pipeline, r.PipelineLabel = p["pipeline"], p["pipeline_label"]
+	var rev canonical.Revenue
+	for _, f := range []struct {
+		to  **canonical.Money
+		key string
+	}{{&rev.Amount, "amount"}, {&rev.MRR, "hs_mrr"}, {&rev.ARR, "hs_arr"}, {&rev.ACV, "hs_acv"}, {&rev.TCV, "hs_tcv"}} {
+		v := strings.TrimSpace(p[f.key])
+		if v == "" {
+			continue
+		}
+		if m, ok := readMoney(v); ok {
+			*f.to = &m
+		} else {
+			rd.property(f.key, v)
+		}
+	}
+	if c := strings.ToUpper(strings.TrimSpace(p["deal_currency_code"])); len(c) == 3 {
+		rev.Currency = c
+	}
+	rev.BillingPeriod = p["billing_period"]
+	rd.earned(rev)
+	for from, to := range map[string]string{
+		"dealname": "deal_name", "dealtype": "deal_type", "closedate": "close_date", "hubspot_owner_id": "owner_id",
+		"hs_is_closed": "is_closed", "hs_is_closed_won": "is_closed_won", "dealstage": "stage_when_read",
+	} {
+		rd.property(to, p[from])
+	}
+}

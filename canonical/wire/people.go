@@ -1,0 +1,346 @@
+package wire
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tributary/canonical"
+)
+
+// who reads what says who someone is: of contact and user_data objects, and of the top
+// level.
+func (n node) who() {
+	rd := n.rd
+	for _, e := range n.list("email", "em", "emails") {
+		rd.email(n.path+"email", e)
+	}
+	for _, h := range n.list("email_sha256", "email_hash", "hashed_email", "sha256_email", "em_sha256") {
+		rd.hashed("em", canonical.Email, n.path+"email_sha256", h)
+	}
+	for _, p := range n.list("phone", "ph", "phone_number", "mobilephone") {
+		rd.phone(p)
+	}
+	for _, h := range n.list("phone_sha256", "phone_hash", "hashed_phone") {
+		rd.hashed("ph", canonical.Phone, n.path+"phone_sha256", h)
+	}
+	if id := n.key("lead_id", "leadgen_id"); id != "" {
+		if rd.report.Contact.LeadID == "" {
+			rd.report.Contact.LeadID = id
+		}
+		rd.identify(canonical.LeadID, id)
+	}
+	rd.user(n.key("user_id", "userId"))
+	for _, v := range n.list("external_id") {
+		rd.user(v)
+		if isHashed(v) {
+			rd.keepHash("external_id", v)
+		}
+	}
+	rd.device(n)
+	n.consent()
+}
+
+// person reads who someone is and what is known of them: contact and user_data objects.
+func (n node) person() {
+	n.who()
+	rd := n.rd
+	c := &rd.report.Contact
+	keep := func(to *string, v string) {
+		if *to == "" {
+			*to = v
+		}
+	}
+	for _, f := range []struct {
+		to   *string
+		hash string
+		keys []string
+	}{
+		{&c.FirstName, "fn", []string{"first_name", "firstname", "fn"}},
+		{&c.LastName, "ln", []string{"last_name", "lastname", "ln"}},
+		{&c.City, "ct", []string{"city", "ct"}},
+		{&c.State, "st", []string{"state", "st", "region"}},
+		{&c.Zip, "zp", []string{"zip", "zp", "postal_code"}},
+		{&c.Country, "country", []string{"country", "country_code"}},
+	} {
+		for _, v := range n.list(f.keys...) {
+			if isHashed(v) {
+				rd.keepHash(f.hash, v)
+			} else {
+				keep(f.to, v)
+			}
+		}
+	}
+	for _, k := range []string{"db", "ge"} { // birth date and gender: kept only as hashes
+		for _, v := range n.list(k) {
+			if isHashed(v) {
+				rd.keepHash(k, v)
+			}
+		}
+	}
+	keep(&c.Title, n.text("title", "job_title", "jobtitle"))
+}
+
+// device reads cookies, click ids and the browser's own context.
+func (rd *reader) device(n node) {
+	b := &rd.report.Browser
+	if v := n.key("anonymous_id", "anonymousId"); v != "" {
+		if strings.Contains(v, "@") { // somebody's address: it stays out of the identity log
+			v = canonical.SHA256(strings.ToLower(v))
+		}
+		rd.identify(canonical.Anonymous, v)
+	}
+	rd.identify(canonical.UTK, n.key("hubspotutk", "hutk", "utk"))
+	if v := n.key("fbp", "_fbp"); v != "" {
+		b.FBP = v
+		rd.identify(canonical.FBP, withoutAppendix(v))
+	}
+	if v := n.key("fbc", "_fbc"); v != "" {
+		b.FBC = v
+		rd.fbc(v)
+	}
+	for _, s := range clickSchemes {
+		if v := n.key(string(s)); v != "" {
+			rd.click(s, v, time.Time{})
+		}
+	}
+	if v := n.text("client_ip_address", "ip", "ip_address"); v != "" {
+		b.IP = withoutIPAppendix(v)
+	}
+	if v := n.text("client_user_agent", "user_agent"); v != "" {
+		b.UserAgent = v
+	}
+}
+
+// email takes an address in the clear, or a hash given in its place.
+func (rd *reader) email(field, v string) {
+	if isHashed(v) {
+		rd.hashed("em", canonical.Email, field, v)
+		return
+	}
+	normal := canonical.NormalEmail(v)
+	if normal == "" {
+		rd.badEmail = true
+		return
+	}
+	if rd.report.Contact.Email == "" {
+		rd.report.Contact.Email = normal
+	}
+	rd.identify(canonical.Email, canonical.SHA256(normal))
+}
+
+// phone takes a number in the clear, or a hash given in its place. One that cannot be
+// read ties nothing, and is no reason to refuse the rest.
+func (rd *reader) phone(v string) {
+	if isHashed(v) {
+		rd.hashed("ph", canonical.Phone, "", v)
+		return
+	}
+	if rd.report.Contact.Phone == "" {
+		rd.report.Contact.Phone = v
+	}
+	rd.identify(canonical.Phone, canonical.PhoneHash(v, rd.settings.Region))
+}
+
+// hashed takes a value that arrived hashed; Meta's appendix is kept for Meta only.
+func (rd *reader) hashed(key string, s canonical.Scheme, field, v string) {
+	if !isHashed(v) {
+		rd.fail(CodeWrongType, field, "must be 64 hex digits")
+		return
+	}
+	rd.keepHash(key, v)
+	if h := strings.ToLower(withoutHashAppendix(v)); len(h) == 64 {
+		rd.identify(s, h)
+	}
+}
+
+func (rd *reader) keepHash(key, v string) {
+	c := &rd.report.Contact
+	if c.Hashed == nil {
+		c.Hashed = make(map[string][]string)
+	}
+	if len(c.Hashed[key]) < maxIdentifiers && !slices.Contains(c.Hashed[key], v) {
+		c.Hashed[key] = append(c.Hashed[key], v)
+	}
+}
+
+// user takes an id of the customer's own. It may be an address, so it is always hashed:
+// lower case and without space, as Meta's library hashes external_id.
+func (rd *reader) user(v string) {
+	if v == "" {
+		return
+	}
+	if isHashed(v) {
+		if h := strings.ToLower(withoutHashAppendix(v)); len(h) == 64 {
+			rd.identify(canonical.UserID, h)
+		}
+		return
+	}
+	v = strings.ToLower(strings.Join(strings.Fields(v), ""))
+	rd.identify(canonical.UserID, canonical.SHA256(v))
+}
+
+// identify adds an identifier once.
+func (rd *reader) identify(s canonical.Scheme, v string) {
+	if v == "" {
+		return
+	}
+	for _, id := range rd.report.Identifiers {
+		if id.Scheme == s && id.Value == v {
+			return
+		}
+	}
+	if len(rd.report.Identifiers) == maxIdentifiers {
+		rd.fail(CodeWrongType, "", "ties together more than 200 identifiers")
+		return
+	}
+	rd.report.Identifiers = append(rd.report.Identifiers, canonical.Identifier{Scheme: s, Value: v})
+}
+
+// object names a CRM object of the source's account.
+func (rd *reader) object(kind, id string) canonical.Object {
+	return canonical.Object{Account: rd.settings.Account, Type: kind, ID: id}
+}
+
+// contactID adds a CRM contact.
+func (rd *reader) contactID(id string) {
+	if id == "" {
+		return
+	}
+	if rd.report.Contact.ID == "" {
+		rd.report.Contact.ID = id
+	}
+	if v, ok := canonical.ObjectIdentifier(rd.object("contact", id)); ok {
+		rd.identify(v.Scheme, v.Value)
+	}
+}
+
+// consent reads what the person agreed to: a consent object or Meta's options.
+func (n node) consent() {
+	o := n.object("consent")
+	ad, user := o.flag("ad_storage", "ads"), o.flag("ad_user_data", "ads_user_data")
+	o.keep("consent.")
+	options, given := n.options()
+	if ad == nil && user == nil && !given {
+		return
+	}
+	c := n.rd.report.Consent
+	if c == nil {
+		c = &canonical.Consent{}
+		n.rd.report.Consent = c
+	}
+	if ad != nil {
+		c.AdStorage = ad
+	}
+	if user != nil {
+		c.AdUserData = user
+	}
+	if given {
+		c.DataProcessing = options
+		c.ProcessingCountry = n.small("data_processing_options_country")
+		c.ProcessingState = n.small("data_processing_options_state")
+	}
+}
+
+// options reads data_processing_options; an empty list is an answer of its own.
+func (n node) options() ([]string, bool) {
+	v, there := n.f["data_processing_options"]
+	if !there || v == nil {
+		return nil, false
+	}
+	out := n.list("data_processing_options")
+	if out == nil {
+		out = []string{}
+	}
+	return out, true
+}
+
+func (n node) small(key string) *int {
+	v, ok := n.whole(key)
+	if !ok {
+		return nil
+	}
+	i := int(v)
+	return &i
+}
+
+// company reads an account: company and account_data objects. What was read before it
+// stands.
+func (n node) company() {
+	c := &n.rd.report.Company
+	keep := func(to *string, v string) {
+		if *to == "" {
+			*to = v
+		}
+	}
+	if id := n.key("id", "hs_object_id", "hubspot_company_id", "company_id"); id != "" {
+		keep(&c.ID, id)
+		if !slices.Contains(n.rd.report.Companies, id) {
+			n.rd.report.Companies = append(n.rd.report.Companies, id)
+		}
+	}
+	keep(&c.Domain, canonical.NormalDomain(n.key("domain", "website", "company_domain")))
+	keep(&c.Name, n.text("name", "company_name"))
+	keep(&c.Owner, n.text("owner_id", "account_owner", "hubspot_owner_id", "owner"))
+	keep(&c.Tier, n.text("tier", "target_tier", "hs_ideal_customer_profile"))
+	if t := n.flag("target", "target_account", "is_target", "hs_is_target_account"); c.Target == nil {
+		c.Target = t
+	}
+}
+
+// isHashed is true for a SHA-256 or MD5 in hex, with or without Meta's appendix.
+func isHashed(v string) bool {
+	h := withoutHashAppendix(v)
+	if len(h) != 64 && len(h) != 32 {
+		return false
+	}
+	for i := range len(h) {
+		c := h[i]
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+// withoutHashAppendix takes Meta's appendix off a hash (meta.md §2.4).
+func withoutHashAppendix(v string) string {
+	if h, a, ok := strings.Cut(v, "."); ok && (len(a) == 2 || len(a) == 8) && isBase64URL(a) {
+		return h
+	}
+	return v
+}
+
+// withoutAppendix takes the appendix off an fbc or fbp cookie: a fifth part.
+func withoutAppendix(v string) string {
+	parts := strings.Split(v, ".")
+	if len(parts) == 5 && (len(parts[4]) == 2 || len(parts[4]) == 8) && isBase64URL(parts[4]) {
+		return strings.Join(parts[:4], ".")
+	}
+	return v
+}
+
+// withoutIPAppendix takes the appendix off the value of an _fbi cookie.
+func withoutIPAppendix(v string) string {
+	i := strings.LastIndexByte(v, '.')
+	if i < 0 {
+		return v
+	}
+	rest, a := v[:i], v[i+1:]
+	v4 := strings.Count(rest, ".") == 3
+	v6 := strings.Contains(rest, ":") && !strings.Contains(rest, ".")
+	if (v4 || v6) && (len(a) == 2 || len(a) == 8) && isBase64URL(a) {
+		return rest
+	}
+	return v
+}
+
+func isBase64URL(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}

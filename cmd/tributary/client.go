@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+
+	"tributary/destinations/catalog"
+	"tributary/internal/config"
+)
+
+// A client asks the running process over HTTP: of the configured data directory, or the
+// one named by TRIBUTARY_URL with the key in TRIBUTARY_KEY.
+type client struct {
+	base, key string
+}
+
+func dial(o *options) (*client, error) {
+	if u := os.Getenv("TRIBUTARY_URL"); u != "" {
+		return &client{base: u, key: os.Getenv("TRIBUTARY_KEY")}, nil
+	}
+	cfg, err := config.Load(o.config, catalog.Kinds())
+	if err != nil {
+		return nil, wrong(err)
+	}
+	f, err := readLocal(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http://"
+	if cfg.HTTP.CertFile != "" {
+		scheme = "https://"
+	}
+	return &client{base: scheme + f.Address, key: f.Key}, nil
+}
+
+// call sends body (nil: none) and reads the answer into into (nil: not read).
+func (c *client) call(ctx context.Context, method, path string, body, into any) error {
+	var text io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		text = bytes.NewReader(b)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, method, c.base+path, text)
+	if err != nil {
+		return err
+	}
+	q.Header.Set("Authorization", "Bearer "+c.key)
+	q.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(q)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return errNotRunning
+	}
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode/100 != 2 {
+		var e struct {
+			Error struct {
+				Code    string `json:"code"`
+				Message string `json:"message"`
+			} `json:"error"`
+		}
+		if json.Unmarshal(answer, &e) == nil && e.Error.Code != "" {
+			return fmt.Errorf("%s: %s", e.Error.Code, e.Error.Message)
+		}
+		return fmt.Errorf("the router answered %s", res.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, into)
+}
+
+func escaped(s string) string { return url.PathEscape(s) }
+
+// printJSON writes v as people and programs can both read it.
+func printJSON(w io.Writer, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, string(b))
+	return err
+}

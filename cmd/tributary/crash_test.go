@@ -1,0 +1,235 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"tributary/destinations/simulator"
+)
+
+// cycles is how often each thing is killed: 5 in make test, 100 in make soak.
+func cycles(t *testing.T) int {
+	text := os.Getenv("TRIBUTARY_CRASH_CYCLES")
+	if text == "" {
+		return 5
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestKillingTheRouterLosesNothing(t *testing.T) {
+	crash(t, func(s *system) {
+		s.kill()
+		s.start()
+	})
+}
+
+func TestKillingTheWarehouseEngineLosesNothing(t *testing.T) {
+	crash(t, func(s *system) {
+		var pids []int
+		s.until(func() bool { pids = s.children(); return len(pids) > 0 }) // it may be on its way back
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+}
+
+// crash offers 1,000 receipts a second and more, strikes at random moments, and then
+// holds the callers' acknowledgements against the vendors' own memory and ClickHouse.
+func crash(t *testing.T, strike func(*system)) {
+	s := newSystem(t, systemOptions{Destinations: `
+  meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "` + dataset + `", timeout: 5s, linger: 0s, requests_per_second: 100, batch: 1000}}
+  linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 5s, linger: 0s, batch: 1000, rules: {mql: 102}}}
+`})
+	s.pointAtVendors()
+	s.start()
+	random := rand.New(rand.NewPCG(1, 2)) // the same moments every time, as far as a clock allows
+	load := startLoad(s, 1200)
+	for range cycles(t) {
+		time.Sleep(time.Duration(300+random.IntN(1500)) * time.Millisecond)
+		strike(s)
+	}
+	time.Sleep(500 * time.Millisecond)
+	load.stop()
+	books := s.settle()
+
+	acknowledged, offered := load.acknowledged, load.offered
+	ambiguous := map[string]bool{}
+	for _, row := range s.queryWhole("SELECT DISTINCT destination, event_id FROM deliveries WHERE ambiguous") {
+		ambiguous[row[0]+" "+row[1]] = true
+	}
+	lost := 0
+	for _, v := range []simulator.Vendor{simulator.Meta, simulator.LinkedIn} {
+		got := map[string]int{}
+		for _, r := range s.sim.Received(v) {
+			got[r.EventID]++
+		}
+		for id := range acknowledged {
+			if got[id] == 0 {
+				lost++
+				if lost < 10 {
+					t.Errorf("%s never got %s, which was acknowledged; it is %s", v, id, s.stateOf(id, string(v)))
+				}
+			}
+		}
+		twice := 0
+		for id, n := range got {
+			if !offered[id] {
+				t.Errorf("%s got %s, which nobody sent", v, id)
+			}
+			if n > 1 {
+				twice++
+				if !ambiguous[string(v)+" "+id] {
+					t.Errorf("%s got %s %d times and no attempt at it is known as ambiguous", v, id, n)
+				}
+			}
+		}
+		t.Logf("%s: offered %d, acknowledged %d, delivered %d, sent twice %d, lost %d", v, len(offered), len(acknowledged), len(got), twice, lost)
+	}
+	inWarehouse := map[string]bool{}
+	s.until(func() bool {
+		for _, row := range s.queryWhole("SELECT event_id FROM events FINAL") {
+			inWarehouse[row[0]] = true
+		}
+		for id := range acknowledged {
+			if !inWarehouse[id] {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("acknowledged %d, ambiguous %d, in ClickHouse %d, lost %d", len(acknowledged), len(ambiguous), len(inWarehouse), lost)
+	for _, d := range books.Deliveries {
+		if d.Lost != 0 || d.Delivered < len(acknowledged) {
+			t.Errorf("the books of %s say delivered %d, lost %d", d.Destination, d.Delivered, d.Lost)
+		}
+	}
+}
+
+// A load offers receipts and remembers which were acknowledged.
+type load struct {
+	mu           sync.Mutex
+	acknowledged map[string]bool
+	offered      map[string]bool
+	done         chan struct{}
+	wait         sync.WaitGroup
+}
+
+// startLoad sends batches of ten, each of a person of its own, at a rate of receipts a second.
+func startLoad(s *system, perSecond int) *load {
+	l := &load{acknowledged: map[string]bool{}, offered: map[string]bool{}, done: make(chan struct{})}
+	pace := rate.NewLimiter(rate.Limit(perSecond/10), perSecond/10)
+	at := time.Now().UTC().Add(-time.Hour).Format(time.RFC3339)
+	for w := range 16 {
+		l.wait.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-l.done:
+					return
+				default:
+				}
+				if !pace.Allow() {
+					time.Sleep(2 * time.Millisecond)
+					continue
+				}
+				var ids, items []string
+				for i := range 10 {
+					id := fmt.Sprintf("load-%d-%d-%d", w, n, i)
+					ids = append(ids, id)
+					items = append(items, fmt.Sprintf(`{"event_id":%q,"event":"lead_stage_changed","source":"hubspot","occurred_at":%q,"user_data":{"email":"p%d.%d.%d@example.com"},"custom_data":{"hubspot_contact_id":"%d","hubspot_lifecycle_stage":"marketingqualifiedlead"}}`,
+						id, at, w, n, i, 1+w*10_000_000+n*10+i))
+				}
+				l.note(l.offered, ids)
+				if status, answer := s.post("/v1/events", []byte("["+strings.Join(items, ",")+"]"), nil); status/100 == 2 {
+					l.note(l.acknowledged, kept(answer, ids))
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) note(set map[string]bool, ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		set[id] = true
+	}
+}
+
+func (l *load) stop() {
+	close(l.done)
+	l.wait.Wait()
+}
+
+// kept gives the ids whose item was answered with a receipt.
+func kept(answer []byte, ids []string) []string {
+	var a struct {
+		Receipts []struct {
+			ID string `json:"receipt_id"`
+		} `json:"receipts"`
+	}
+	if json.Unmarshal(answer, &a) != nil || len(a.Receipts) != len(ids) {
+		return nil
+	}
+	var out []string
+	for i, r := range a.Receipts {
+		if r.ID != "" {
+			out = append(out, ids[i])
+		}
+	}
+	return out
+}
+
+// children lists the router's child processes: the warehouse engine.
+func (s *system) children() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var pids []int
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		var pid, parent int
+		var state string
+		_, rest, _ := strings.Cut(string(text), ") ") // the name in front may hold anything
+		fmt.Sscan(string(text), &pid)
+		fmt.Sscan(rest, &state, &parent)
+		if parent == s.cmd.Process.Pid && state != "Z" {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// queryWhole asks for more rows than one answer holds, page by page.
+func (s *system) queryWhole(sql string) [][]string {
+	s.t.Helper()
+	var out [][]string
+	for {
+		page := s.query(fmt.Sprintf("%s ORDER BY ALL LIMIT 5000 OFFSET %d", sql, len(out)))
+		out = append(out, page...)
+		if len(page) < 5000 {
+			return out
+		}
+	}
+}

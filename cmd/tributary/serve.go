@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"tributary/canonical"
+	"tributary/destinations/catalog"
+	"tributary/destinations/delivery"
+	"tributary/ingest"
+	"tributary/internal/config"
+	"tributary/internal/eventlog"
+	"tributary/internal/pipeline"
+)
+
+func serveCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Run the router: ways in, stages, lanes and warehouse", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(o.config, catalog.Kinds())
+			if err != nil {
+				return wrong(err)
+			}
+			logger := slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
+			ready := func(addr string) { fmt.Fprintf(c.OutOrStdout(), "listening on %s\n", addr) }
+			return serve(c.Context(), cfg, logger, ready)
+		},
+	}
+}
+
+// serve runs the router until ctx ends. ready is told the address once requests are taken.
+func serve(ctx context.Context, cfg config.Config, logger *slog.Logger, ready func(addr string)) error {
+	keys, err := ingest.OpenKeys(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if keys.Len(time.Now()) == 0 {
+		return wrong(fmt.Errorf("there is no key in %s, so nothing could be sent in; make one with: tributary keys create --name first --scope ingest --scope read --scope replay", cfg.DataDir))
+	}
+	listener, err := net.Listen("tcp", cfg.HTTP.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w (http.listen in the configuration)", err)
+	}
+	defer listener.Close()
+	r, err := open(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	local, err := newLocalKey(cfg.DataDir, listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer local.remove()
+	handler, err := r.handler(keyChain{local, keys})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if err := r.start(ctx, g); err != nil {
+		return errors.Join(err, stopGroup(g))
+	}
+	g.Go(func() error { return listen(ctx, cfg.HTTP, listener, handler) })
+	ready(listener.Addr().String())
+	logger.Info("serving", "address", listener.Addr().String(), "log", r.logName(), "warehouse", r.warehouseName(), "mapping", r.mapping.Load().Version())
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// stopGroup ends what was started when the rest could not be.
+func stopGroup(g *errgroup.Group) error {
+	g.Go(func() error { return errors.New("start was broken off") })
+	return g.Wait()
+}
+
+func (r *router) logName() string {
+	if r.broker != nil {
+		return "embedded at " + r.broker.Addr()
+	}
+	return fmt.Sprint(r.cfg.Log.Brokers)
+}
+
+func (r *router) warehouseName() string {
+	if r.engine != nil {
+		return "embedded at " + r.engine.URL()
+	}
+	return r.cfg.Warehouse.URL
+}
+
+// listen serves HTTP until ctx ends; requests in flight are allowed to finish.
+func listen(ctx context.Context, c config.HTTP, l net.Listener, h http.Handler) error {
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+	done := make(chan error, 1)
+	go func() {
+		if c.CertFile != "" {
+			done <- s.ServeTLS(l, c.CertFile, c.KeyFile)
+			return
+		}
+		done <- s.Serve(l)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	if err := s.Shutdown(grace); err != nil {
+		s.Close()
+	}
+	return ctx.Err()
+}
+
+// handler builds the HTTP front.
+func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
+	sources := map[string]ingest.Source{}
+	for name, s := range r.cfg.Sources {
+		src := ingest.Source{Signatures: s.Signatures}
+		if s.Kind == "hubspot" {
+			src.Kind = "hubspot"
+			src.Secret = func() string {
+				v, err := s.ClientSecret.Value()
+				r.health.Set("source "+name+" client_secret", err)
+				return v
+			}
+		}
+		sources[name] = src
+	}
+	o := ingest.Options{
+		Appender: appender{pipeline.Inbound{Log: r.log, Topic: r.topics.Inbound}}, Keys: keys, Sources: sources, PublicURL: r.cfg.HTTP.PublicURL,
+		Where: where{r}, Replay: r.doReplay, Rerun: r.doRerun, Balances: r.balances,
+		Readiness: func() (bool, []string) { return true, r.degraded() },
+		Logger:    slog.New(atLeast{slog.LevelWarn, r.logger.Handler()}), Registerer: r.registry, Gatherer: r.registry, Mount: r.mount,
+	}
+	if r.broker != nil {
+		o.Full = func() error {
+			if err := r.broker.Full(); err != nil {
+				return fmt.Errorf("%w: %w", ingest.ErrLogFull, err)
+			}
+			return nil
+		}
+	}
+	return ingest.Handler(o)
+}
+
+// appender says ingest's word for a full log.
+type appender struct{ pipeline.Inbound }
+
+func (a appender) Append(ctx context.Context, receipts ...canonical.Receipt) error {
+	err := a.Inbound.Append(ctx, receipts...)
+	if errors.Is(err, eventlog.ErrFull) {
+		return fmt.Errorf("%w: %w", ingest.ErrLogFull, err)
+	}
+	return err
+}
+
+// mount adds the routes that only a whole process can answer.
+func (r *router) mount(g gin.IRouter, auth func(ingest.Scope) gin.HandlerFunc) {
+	g.POST("/v1/destinations/:name/resume", auth(ingest.ScopeAdmin), r.onDestination((*delivery.Lane).Resume))
+	g.POST("/v1/destinations/:name/disable", auth(ingest.ScopeAdmin), r.onDestination((*delivery.Lane).Disable))
+	g.GET("/v1/destinations", auth(ingest.ScopeRead), r.listDestinations)
+	g.POST("/v1/sql", auth(ingest.ScopeRead), r.answerSQL)
+}
+
+func (r *router) onDestination(do func(*delivery.Lane)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		l := r.lanes[c.Param("name")]
+		if l == nil {
+			c.JSON(http.StatusNotFound, gin.H{"error": gin.H{"code": "not_found", "message": "no destination has this name"}})
+			return
+		}
+		do(l)
+		c.JSON(http.StatusOK, gin.H{"ok": true, "destination": l.Name})
+	}
+}
+
+func (r *router) listDestinations(c *gin.Context) {
+	var out []gin.H
+	for _, name := range sortedKeys(r.lanes) {
+		l := r.lanes[name]
+		out = append(out, gin.H{"destination": name, "kind": r.cfg.Destinations[name].Kind, "mode": l.Mode, "halted": l.Halted()})
+	}
+	c.JSON(http.StatusOK, gin.H{"destinations": out})
+}
+
+// answerSQL runs one read-only statement.
+func (r *router) answerSQL(c *gin.Context) {
+	var q struct {
+		SQL    string         `json:"sql"`
+		Params map[string]any `json:"params"`
+	}
+	if err := c.ShouldBindJSON(&q); err != nil || q.SQL == "" {
+		c.JSON(http.StatusBadRequest, gin.H{"error": gin.H{"code": "malformed", "message": `the body must be {"sql": "…"}`}})
+		return
+	}
+	result, err := r.warehouse.Rows(c.Request.Context(), q.SQL, q.Params)
+	if err != nil {
+		c.JSON(http.StatusBadRequest, gin.H{"error": gin.H{"code": "refused", "message": err.Error()}})
+		return
+	}
+	c.JSON(http.StatusOK, result)
+}
+
+// doReplay is the port of POST /v1/replay.
+func (r *router) doReplay(ctx context.Context, q ingest.ReplayRequest) (ingest.ReplayAnswer, error) {
+	a, err := r.replay.Do(ctx, pipeline.Order{EventID: q.EventID, Name: q.Name, Destinations: q.Destinations, Reason: q.Reason, Who: q.Who, Force: q.Force})
+	if err != nil {
+		return ingest.ReplayAnswer{}, fromPipeline(err)
+	}
+	return ingest.ReplayAnswer{OK: true, Deduplicated: a.Deduplicated, CanonicalEvent: a.Name, Replayed: len(a.Asked), Reasons: a.Reasons}, nil
+}
+
+func (r *router) doRerun(ctx context.Context, id canonical.ReceiptID, who string) error {
+	err := r.replay.Rerun(ctx, id)
+	if err == nil {
+		r.logger.Info("quarantined receipt run again", "receipt_id", id, "who", who)
+	}
+	return fromPipeline(err)
+}
+
+// fromPipeline says the stages' errors in the words of the HTTP front.
+func fromPipeline(err error) error {
+	var unknown *pipeline.UnknownDestination
+	switch {
+	case errors.Is(err, pipeline.ErrUnknown):
+		return fmt.Errorf("%w: %w", ingest.ErrNotFound, err)
+	case errors.Is(err, pipeline.ErrNotResolved):
+		return fmt.Errorf("%w: %w", ingest.ErrNotYetResolved, err)
+	case errors.Is(err, pipeline.ErrNotQuarantined):
+		return fmt.Errorf("%w: %w", ingest.ErrNotQuarantined, err)
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w: %w", ingest.ErrUnknownDestination, err)
+	}
+	return err
+}
+
+// A bookkeeping holds both balances, twice: from the topics, and from ClickHouse.
+type bookkeeping struct {
+	Receipts   []pipeline.ReceiptBalance  `json:"receipts"`
+	Deliveries []pipeline.DeliveryBalance `json:"deliveries"`
+	Lost       int                        `json:"lost"`
+	Balanced   bool                       `json:"balanced"`
+	Warehouse  any                        `json:"warehouse"`
+}
+
+func (r *router) balances(ctx context.Context) (any, error) {
+	b, err := r.keepBooks(ctx)
+	return b, err
+}
+
+func (r *router) keepBooks(ctx context.Context) (bookkeeping, error) {
+	var b bookkeeping
+	var err error
+	if b.Receipts, err = r.books.Receipts(ctx); err != nil {
+		return b, err
+	}
+	if b.Deliveries, err = r.books.Deliveries(ctx); err != nil {
+		return b, err
+	}
+	receipts, err := r.warehouse.ReceiptBalance(ctx)
+	if err != nil {
+		return b, err
+	}
+	deliveries, err := r.warehouse.DeliveryBalance(ctx)
+	if err != nil {
+		return b, err
+	}
+	b.Balanced = true
+	for _, row := range b.Receipts {
+		b.Lost += row.Lost
+		b.Balanced = b.Balanced && row.Balanced()
+	}
+	for _, row := range b.Deliveries {
+		b.Lost += row.Lost
+		b.Balanced = b.Balanced && row.Balanced()
+	}
+	b.Warehouse = gin.H{"receipts": receipts, "deliveries": deliveries}
+	return b, nil
+}
+
+func ensureDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	return nil
+}
+
+// atLeast leaves out what is below a level: a line for every request that went well is
+// what metrics are for.
+type atLeast struct {
+	level slog.Level
+	slog.Handler
+}
+
+// Enabled holds back what is below the level.
+func (h atLeast) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
+
+// WithAttrs keeps the level.
+func (h atLeast) WithAttrs(a []slog.Attr) slog.Handler {
+	return atLeast{h.level, h.Handler.WithAttrs(a)}
+}
+
+// WithGroup keeps the level.
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.level, h.Handler.WithGroup(name)}
+}

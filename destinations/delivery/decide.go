@@ -1,0 +1,121 @@
+package delivery
+
+import (
+	"time"
+
+	"tributary/canonical"
+	"tributary/destinations"
+)
+
+// A situation is all that a decision about one event depends on.
+type situation struct {
+	event    canonical.Event
+	known    canonical.Known
+	route    canonical.Route
+	routed   bool
+	contract destinations.Contract
+	mode     Mode
+	policy   Policy
+	now      time.Time
+	replayed bool // asked for by a replay: the horizon does not hold it back when forced
+	forced   bool
+}
+
+// refuse says why an event goes no further here, before the adapter is asked; "" lets
+// it pass. The order is the order of the reasons an operator would want to hear.
+func refuse(s situation) string {
+	switch {
+	case s.event.Ignored != "":
+		return canonical.ReasonIgnored
+	case s.mode == Disabled:
+		return canonical.ReasonDisabled
+	case s.contract.NeedsRoute && !s.routed:
+		return canonical.ReasonNotMapped
+	case s.event.CoveredBy == "contact":
+		return canonical.ReasonCoveredByContact
+	case s.event.CoveredBy != "":
+		return canonical.ReasonCoveredByDeal
+	case s.event.Consent.DeniesAds():
+		return canonical.ReasonNoConsent
+	case tooOld(s.event, s.contract, s.now):
+		return canonical.ReasonTooOld
+	case !s.forced && s.now.Sub(s.event.ReceivedAt) > s.policy.Horizon:
+		return canonical.ReasonLedgerExpired
+	}
+	return ""
+}
+
+// tooOld is asked when deciding and once more right before sending.
+func tooOld(e canonical.Event, c destinations.Contract, now time.Time) bool {
+	return c.MaxAge > 0 && now.Sub(e.OccurredAt) > c.MaxAge
+}
+
+// SlotOf names what a funnel event takes at a destination: the deal where a deal counts
+// the name, else the person's node. "" for names without slots.
+func SlotOf(e canonical.Event) string {
+	n := slotNode(e)
+	if !e.Funnel || n == 0 {
+		return ""
+	}
+	return slotAt(n, e.Name)
+}
+
+func slotNode(e canonical.Event) canonical.NodeID {
+	if e.CountedBy == "deal" {
+		if id, ok := canonical.ObjectIdentifier(e.Object); ok && e.Object.Type == "deal" {
+			return id.Node()
+		}
+	}
+	return e.Node
+}
+
+func slotAt(n canonical.NodeID, name string) string { return n.String() + "|" + name }
+
+// historyReason says, from the stage history of the deal or person, why an event is not
+// a first reach of its stage: recycled when the stage it came from ranks higher, repeat
+// when another stage stood between the two, else re_report. holder is nil when the slot
+// is free; then only recycled can come out.
+func historyReason(e canonical.Event, history []canonical.StageReached, holder *canonical.EventKey) string {
+	var before *canonical.StageReached
+	for i, h := range history {
+		if h.At.Before(e.OccurredAt) && h.Name != e.Name {
+			before = &history[i]
+		}
+	}
+	if before != nil && before.Rank > e.Rank {
+		return canonical.ReasonRecycled
+	}
+	if holder == nil {
+		return ""
+	}
+	var first time.Time
+	for _, h := range history {
+		if h.EventID == holder.ID && h.Name == e.Name {
+			first = h.At
+		}
+	}
+	lo, hi := first, e.OccurredAt
+	if hi.Before(lo) {
+		lo, hi = hi, lo
+	}
+	for _, h := range history {
+		if !first.IsZero() && h.Name != e.Name && h.At.After(lo) && h.At.Before(hi) {
+			return canonical.ReasonRepeat
+		}
+	}
+	return canonical.ReasonReReport
+}
+
+// backoff gives the wait before the attempt after n failed ones: full jitter over an
+// exponential bound. roll is in [0,1).
+func backoff(p Policy, n int, roll float64) time.Duration {
+	bound := p.BackoffMin
+	for range n - 1 {
+		if bound >= p.BackoffMax/2 {
+			bound = p.BackoffMax
+			break
+		}
+		bound *= 2
+	}
+	return time.Duration(roll * float64(min(bound, p.BackoffMax)))
+}

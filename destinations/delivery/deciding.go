@@ -1,0 +1,274 @@
+package delivery
+
+import (
+	"encoding/json"
+	"time"
+
+	"tributary/canonical"
+	"tributary/destinations"
+)
+
+// decide says what becomes of one event here: records for the outbox, and what to send.
+func (r *run) decide(j job) ([]send, error) {
+	now := time.Now().UTC()
+	contract := r.Destination.Contract()
+	route, routed := r.Routes(j.event.Name)
+	whole, had, err := r.Ledger.Part(r.Name, j.event.Key(), "")
+	if err != nil {
+		return nil, err
+	}
+	if had && j.resumed == nil && !reopens(j, whole) {
+		return nil, nil // another copy of an event that came to no parts
+	}
+	reason, detail := refuse(situation{
+		event: j.event, known: j.known, route: route, routed: routed, contract: contract,
+		mode: r.mode(), policy: r.Policy, now: now, replayed: j.replayID != "", forced: j.forced,
+	}), ""
+	var parts []destinations.Part
+	if reason == "" {
+		var refusal destinations.Refusal
+		parts, refusal = r.Destination.Plan(j.event, j.known, route)
+		reason, detail = refusal.Reason, refusal.Detail
+	}
+	if reason != "" {
+		return nil, r.refused(j, reason, detail, now)
+	}
+	var sends []send
+	for _, p := range parts {
+		s, err := r.decidePart(j, p, now)
+		if err != nil {
+			return nil, err
+		}
+		sends = append(sends, s...)
+	}
+	if had && !whole.State.Terminal() { // it waited as a whole; once its parts have states of their own, it is over
+		r.closing = append(r.closing, canonical.Delivery{
+			Destination: r.Name, Event: j.event.Key(), State: canonical.StateSuppressed, Reason: canonical.ReasonPlanned,
+			At: now, ReplayID: j.replayID, Owner: r.Owner,
+		})
+	}
+	return sends, nil
+}
+
+// reopens is true when a replay may act on a state that is otherwise final.
+func reopens(j job, cur canonical.Delivery) bool {
+	return j.replayID != "" && j.replayID != cur.ReplayID
+}
+
+// refused gives an event that goes no further its state: parked when time may mend it,
+// else suppressed. Parts that have a state keep it, unless one of them is what is being
+// taken up again.
+func (r *run) refused(j job, reason, detail string, now time.Time) error {
+	part := ""
+	if j.resumed != nil {
+		part = j.resumed.Part
+	} else {
+		states, err := r.Ledger.Event(r.Name, j.event.Key())
+		if err != nil {
+			return err
+		}
+		for _, s := range states {
+			if !reopens(j, s) || s.State == canonical.StateDelivered {
+				return nil
+			}
+		}
+	}
+	r.hold(j, part, reason, detail, now)
+	return nil
+}
+
+// hold parks what time may mend, until a limit, and suppresses the rest.
+func (r *run) hold(j job, part, reason, detail string, now time.Time) {
+	switch reason {
+	case canonical.ReasonAwaitingIdentity:
+		until := j.event.ReceivedAt.Add(r.Policy.AwaitFor)
+		if j.resumed != nil && j.resumed.Part == part && j.resumed.GiveUpAt != nil {
+			until = *j.resumed.GiveUpAt
+		} else if j.replayID != "" {
+			until = now.Add(r.Policy.AwaitFor)
+		}
+		if !now.Before(until) {
+			r.decided(j, part, canonical.StateSuppressed, canonical.ReasonNoIdentifier, detail)
+			return
+		}
+		d := r.decided(j, part, canonical.StateParked, reason, detail)
+		d.Due, d.GiveUpAt = &until, &until
+		d.Content = &j.event
+	case canonical.ReasonHold:
+		r.decided(j, part, canonical.StateParked, reason, detail).Content = &j.event
+	default:
+		r.decided(j, part, canonical.StateSuppressed, reason, detail)
+	}
+}
+
+// decided puts one change into the outbox and gives it back to be completed.
+func (r *run) decided(j job, part string, state canonical.State, reason, detail string) *canonical.Delivery {
+	r.outbox = append(r.outbox, canonical.Delivery{
+		Destination: r.Name, Event: j.event.Key(), Part: part, State: state, Reason: reason, Detail: detail,
+		At: time.Now().UTC(), ReplayID: j.replayID, Owner: r.Owner,
+	})
+	return &r.outbox[len(r.outbox)-1]
+}
+
+// decidePart decides on one part: skip, suppress, build dry, or send.
+func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, error) {
+	if j.resumed != nil && j.resumed.Part != "" && j.resumed.Part != p.Name {
+		return nil, nil
+	}
+	cur, had, err := r.Ledger.Part(r.Name, j.event.Key(), p.Name)
+	if err != nil {
+		return nil, err
+	}
+	s := send{item: destinations.Item{Event: j.event, Known: j.known, Part: p}, attempt: 1, replayID: j.replayID}
+	if had {
+		s.attempt, s.firstTry, s.ambig = cur.Attempt+1, cur.FirstTry, cur.Ambiguous
+		switch cur.State {
+		case canonical.StateDelivered:
+			if !j.forced {
+				return nil, nil
+			}
+			if sent, err := r.Ledger.Forced(r.Name, j.replayID, j.event.Key(), p.Name); err != nil || sent {
+				return nil, err
+			}
+		case canonical.StateDead, canonical.StateSuppressed:
+			if !reopens(j, cur) {
+				return nil, nil
+			}
+		case canonical.StateIntent: // left by an owner that died before its answer was recorded
+			cur.Content = &j.event
+			r.outbox = append(r.outbox, r.unanswered(cur, now))
+			return nil, nil
+		case canonical.StateParked:
+			if j.resumed == nil && !reopens(j, cur) {
+				return nil, nil
+			}
+		}
+	}
+	if p.Refused.Reason != "" {
+		r.hold(j, p.Name, p.Refused.Reason, p.Refused.Detail, now)
+		return nil, nil
+	}
+	if r.mode() == Live && !p.Slotless {
+		reason, err := r.takeSlot(j, p, &s)
+		if err != nil {
+			return nil, err
+		}
+		if reason != "" {
+			r.decided(j, p.Name, canonical.StateSuppressed, reason, "")
+			return nil, nil
+		}
+	}
+	if r.mode() == DryRun {
+		r.dry(j, s)
+		return nil, nil
+	}
+	return []send{s}, nil
+}
+
+// takeSlot takes the slot of a funnel event, looked up over all nodes of its person, or
+// says why another event keeps it.
+func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err error) {
+	slot := SlotOf(j.event)
+	if slot == "" || j.forced {
+		return "", nil
+	}
+	nodes := []canonical.NodeID{slotNode(j.event)}
+	if j.event.CountedBy != "deal" {
+		nodes = r.People.Cluster(j.event.Node)
+	}
+	var holder *canonical.EventKey
+	for _, n := range nodes {
+		k := slotKey{p.Name, slotAt(n, j.event.Name)}
+		key, held := r.taken[k]
+		if !held {
+			if key, held, err = r.Ledger.Holder(r.Name, p.Name, k.slot); err != nil {
+				return "", err
+			}
+		}
+		if held && key != j.event.Key() {
+			holder = &key
+			break
+		}
+		if held { // it holds the slot itself: decided before, and not to be judged again
+			s.slot = k.slot
+			return "", nil
+		}
+	}
+	if reason := historyReason(j.event, r.People.History(nodes...), holder); reason != "" {
+		return reason, nil
+	}
+	s.slot = slot
+	r.taken[slotKey{p.Name, slot}] = j.event.Key()
+	return "", nil
+}
+
+// dry builds a part and keeps the body.
+func (r *run) dry(j job, s send) {
+	d := r.decided(j, s.item.Part.Name, canonical.StateSuppressed, canonical.ReasonDryRun, "")
+	request, err := r.Destination.Build([]destinations.Item{s.item})
+	if err != nil {
+		d.State, d.Reason, d.Detail = canonical.StateDead, "unbuildable", err.Error()
+		return
+	}
+	d.Body, d.Value, d.Currency = bodyOf(request, 0), valueOf(request, 0), currencyOf(request, 0)
+}
+
+func bodyOf(q destinations.Request, i int) json.RawMessage {
+	b := q.Body
+	if i < len(q.Bodies) {
+		b = q.Bodies[i]
+	}
+	if json.Valid(b) {
+		return b
+	}
+	text, _ := json.Marshal(string(b)) // a form, say: kept as text
+	return text
+}
+
+func valueOf(q destinations.Request, i int) *canonical.Money {
+	if i < len(q.Values) && q.Values[i].Currency != "" {
+		return &q.Values[i].Amount
+	}
+	return nil
+}
+
+func currencyOf(q destinations.Request, i int) string {
+	if i < len(q.Values) {
+		return q.Values[i].Currency
+	}
+	return ""
+}
+
+// unanswered says what becomes of an attempt whose answer never came.
+func (r *run) unanswered(d canonical.Delivery, now time.Time) canonical.Delivery {
+	contract := r.Destination.Contract()
+	how := contract.Ambiguous
+	if d.Content != nil {
+		j := job{event: *d.Content, known: known(*d.Content)}
+		if d.Known != nil {
+			j.known = *d.Known
+		}
+		parts, _ := r.plan(j)
+		for _, p := range parts {
+			if p.Name == d.Part && p.Ambiguous != "" {
+				how = p.Ambiguous
+			}
+		}
+		event := *d.Content
+		event.Known = &j.known
+		d.Content = &event
+	}
+	d.State, d.At, d.Owner, d.Ambiguous, d.Known = canonical.StateParked, now, r.Owner, true, nil
+	first := now
+	if d.FirstTry != nil {
+		first = *d.FirstTry
+	}
+	if how == destinations.Hold || contract.ResendWithin > 0 && now.Sub(first) > contract.ResendWithin {
+		d.Reason, d.Due = canonical.ReasonAmbiguous, nil
+		d.Detail = "an attempt's answer never came; it may have arrived"
+		return d
+	}
+	d.Reason, d.Due = canonical.ReasonRetry, &now
+	d.Detail = "an attempt's answer never came; it is sent again under the same event id"
+	return d
+}

@@ -1,0 +1,66 @@
+package delivery
+
+import (
+	"time"
+
+	"tributary/canonical"
+)
+
+// HasIt is the prospect of an event whose every part was delivered.
+const HasIt = "delivered"
+
+// Prospect says what a replay of an event would come to here: HasIt, the reason it
+// would be refused or kept from sending, or "" when the lane would send.
+func (l *Lane) Prospect(e canonical.Event) (string, error) {
+	states, err := l.Ledger.Event(l.Name, e.Key())
+	if err != nil {
+		return "", err
+	}
+	if Worst(states).State == canonical.StateDelivered {
+		return HasIt, nil
+	}
+	route, routed := l.Routes(e.Name)
+	if reason := refuse(situation{
+		event: e, known: known(e), route: route, routed: routed, contract: l.Destination.Contract(), mode: l.mode(), policy: l.Policy,
+		now: time.Now(), replayed: true,
+	}); reason != "" {
+		return reason, nil
+	}
+	if l.mode() == DryRun {
+		return canonical.ReasonDryRun, nil
+	}
+	_, refusal := l.Destination.Plan(e, l.People.Known(e), route)
+	return refusal.Reason, nil
+}
+
+// State gives what stands of an event here, for people: the states of its parts.
+func (l *Lane) State(key canonical.EventKey) ([]canonical.Delivery, error) {
+	all, err := l.Ledger.Event(l.Name, key)
+	if err != nil {
+		return nil, err
+	}
+	var parts []canonical.Delivery
+	for _, d := range all {
+		if d.Part != "" || d.Reason != canonical.ReasonPlanned {
+			parts = append(parts, d)
+		}
+	}
+	return parts, nil
+}
+
+// worse orders states by how much they want attention: what an event is at a destination
+// is the worst of its parts. A part that was rightly not sent does not outweigh one that was.
+var worse = map[canonical.State]int{
+	canonical.StateSuppressed: 1, canonical.StateDelivered: 2, canonical.StateParked: 3, canonical.StateIntent: 4, canonical.StateDead: 5,
+}
+
+// Worst gives the worst state among parts; the zero Delivery when there are none.
+func Worst(parts []canonical.Delivery) canonical.Delivery {
+	var w canonical.Delivery
+	for _, d := range parts {
+		if worse[d.State] > worse[w.State] {
+			w = d
+		}
+	}
+	return w
+}

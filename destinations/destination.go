@@ -1,0 +1,158 @@
+// Package destinations says what a destination is: two pure functions and a declared
+// contract. An adapter writes requests and reads answers; it does not send, wait,
+// retry, log or see a credential. Package delivery does all that, the same for every
+// vendor.
+package destinations
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"tributary/canonical"
+)
+
+// A Destination is one vendor's adapter with one configuration.
+type Destination interface {
+	// Contract says what the vendor takes. It never changes.
+	Contract() Contract
+	// Plan says what an event becomes here: its parts, or why it becomes none. With parts, the
+	// refusal has no reason; its detail, if any, is a warning for the operator. The clock is
+	// not asked: the lane checks ages. route is empty where the mapping has none (Contract.NeedsRoute).
+	Plan(e canonical.Event, k canonical.Known, route canonical.Route) ([]Part, Refusal)
+	// Build turns a batch into one request. All items have the same Part.Batch. The same
+	// batch gives the same bytes. It holds no credential. An error means none of the batch can
+	// be built; the lane then tries the items one by one, and a single one is dead.
+	Build(batch []Item) (Request, error)
+	// Classify reads the vendor's answer: exactly one outcome per item, in order, whatever
+	// the answer holds; never Delivered by default.
+	Classify(batch []Item, answer Response) []Outcome
+}
+
+// A Part is what one event becomes at a destination; most become one.
+type Part struct {
+	Name string // event, rule:mql, properties, timeline, …
+	// Batch groups items that may share a request; different values never do.
+	Batch string
+	// Unique, where not "", must not occur twice in one request (HubSpot refuses two rows of
+	// one contact).
+	Unique string
+	Route  canonical.Route
+	// Slotless parts (a property write) are sent for every event and hold no slot.
+	Slotless bool
+	// Ambiguous says what to do with an attempt whose answer never came; "" is the contract's.
+	Ambiguous Ambiguous
+	// Refused, where its reason is not "", holds back this part alone, as a refusal of Plan holds
+	// back the event: it is parked or suppressed while the event's other parts are sent.
+	Refused Refusal
+}
+
+// A Refusal says why an event becomes no part: a reason of package canonical, or "".
+// AwaitingIdentity may change; every other is final.
+type Refusal struct {
+	Reason string
+	Detail string
+}
+
+// An Item is one part of one event, with what was known when it was first built.
+type Item struct {
+	Event canonical.Event
+	Known canonical.Known
+	Part  Part
+}
+
+// A Request is what to send, without its credential. Path is joined to the
+// destination's base URL.
+type Request struct {
+	Method string
+	Path   string
+	Query  url.Values
+	Header http.Header
+	Body   []byte
+	// Bodies holds each item's own share of the body, in order, for dry runs and dead letters.
+	Bodies [][]byte
+	// Values holds what each item sends as value, in order; the zero Value where it sends none.
+	Values []Value
+}
+
+// A Value is an amount with its currency.
+type Value struct {
+	Amount   canonical.Money
+	Currency string
+}
+
+// A Response is what came back. The lane turns network failures into outcomes itself.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte // bounded to 1 MiB
+}
+
+// A Verdict is what a vendor's answer means for one item. The set is closed.
+type Verdict int
+
+// The verdicts. The zero value is no verdict: a Classify that leaves it is at fault.
+const (
+	_         Verdict = iota
+	Delivered         // the vendor took it
+	Retry             // not now: try again later
+	Reject            // this item will never work as it is
+	Split             // the batch was refused; find out which item by halves. For one item: Reject
+	Halt              // nothing will work until somebody acts: stop the lane, keep the backlog
+)
+
+func (v Verdict) String() string {
+	return [...]string{"none", "delivered", "retry", "reject", "split", "halt"}[v]
+}
+
+// An Outcome is a verdict on one item with its grounds.
+type Outcome struct {
+	Verdict Verdict
+	Reason  string        // a code from the adapter's closed set; a metric label
+	Detail  string        // the vendor's words, for people; no personal data
+	After   time.Duration // Retry: not before this long; 0 leaves it to the back-off
+	TraceID string        // the vendor's id of the request
+	// Unknown is true where the vendor may have taken the item all the same (5xx).
+	Unknown bool
+}
+
+// All gives every item of the batch the same outcome.
+func All(batch []Item, o Outcome) []Outcome {
+	out := make([]Outcome, len(batch))
+	for i := range out {
+		out[i] = o
+	}
+	return out
+}
+
+// Ambiguous says what to do with an attempt whose answer never came.
+type Ambiguous string
+
+// Resend sends again within Contract.ResendWithin of the first attempt (0: always),
+// then holds. Hold parks until someone decides.
+const (
+	Resend Ambiguous = "resend"
+	Hold   Ambiguous = "hold"
+)
+
+// A Contract is what a vendor takes, as data with its sources in the adapter's README.
+type Contract struct {
+	Vendor string
+	// BaseURL, where not "", is the address this one destination is configured for; else the
+	// kind's holds.
+	BaseURL      string
+	APIVersion   string
+	VersionEnds  time.Time // zero: not known
+	NeedsRoute   bool      // an event whose name the mapping gives no route is not_mapped
+	MaxBatch     int       // items in a request
+	MaxBytes     int       // of the body
+	Rate         float64   // requests a second
+	Burst        int
+	MaxAge       time.Duration // of occurred_at when the request arrives; 0: none
+	Ambiguous    Ambiguous
+	ResendWithin time.Duration
+	Timeout      time.Duration // of one request
+	Linger       time.Duration // how long to wait for a fuller batch
+	// Test says that mode test can be kept (the vendor has a test facility).
+	Test bool
+}

@@ -1,0 +1,221 @@
+package identity
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+
+	"tributary/canonical"
+)
+
+// Known says what is known of an event's person now: everything for e.Node's whole
+// person, clicks and touches not later than e.OccurredAt. The account is the one the
+// event names, else the person's, else that of the deal it is about.
+func (v *View) Known(e canonical.Event) canonical.Known {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	k := canonical.Known{Offset: v.offset, Person: e.Node}
+	at := int64(math.MaxInt64)
+	if !e.OccurredAt.IsZero() {
+		at = nanos(e.OccurredAt)
+	}
+	if p := v.person(e.Node); p != nil {
+		k.Person = p.root
+		k.Identifiers = slices.Clone(p.identifiers)
+		k.Clicks = v.clicksAt(p, at)
+		k.FirstTouch, k.LastTouch = v.touchesAt(p, at)
+	}
+	k.Account = v.accountOf(e)
+	return k
+}
+
+func (v *View) accountOf(e canonical.Event) canonical.AccountID {
+	if e.AccountNode != 0 {
+		return v.root(e.AccountNode)
+	}
+	if p := v.person(e.Node); p != nil && p.company != 0 {
+		return v.root(p.company)
+	}
+	if id, ok := canonical.ObjectIdentifier(e.Object); ok && id.Scheme == canonical.HubSpotDeal {
+		belongs := make(map[canonical.NodeID]membership)
+		memberships(v.store, id.Node(), belongs)
+		return v.root(v.bestAccount(belongs))
+	}
+	return 0
+}
+
+// Person gives the root of a node's person: the node itself when it is alone.
+func (v *View) Person(n canonical.NodeID) canonical.PersonID {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.root(n)
+}
+
+// Account gives the root of an account node: the node itself when it is alone.
+func (v *View) Account(n canonical.NodeID) canonical.AccountID { return v.Person(n) }
+
+// AccountOf gives the account of a person's node by the associations of the whole
+// person; zero where it has none.
+func (v *View) AccountOf(n canonical.NodeID) canonical.AccountID {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if p := v.person(n); p != nil {
+		return v.root(p.company)
+	}
+	return 0
+}
+
+func (v *View) root(n canonical.NodeID) canonical.NodeID {
+	nd := lookNode(v.store, v.warm, n)
+	if nd == nil {
+		return n
+	}
+	if p, ok := v.warm.people.Peek(nd.cluster); ok {
+		return p.root
+	}
+	return lookCluster(v.store, v.warm, nd).root
+}
+
+// Cluster gives all nodes of a node's person or account, ascending: at least the node.
+func (v *View) Cluster(n canonical.NodeID) []canonical.NodeID {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.cluster(n)
+}
+
+func (v *View) cluster(n canonical.NodeID) []canonical.NodeID {
+	if p := v.person(n); p != nil {
+		return slices.Clone(p.nodes)
+	}
+	return []canonical.NodeID{n}
+}
+
+func (v *View) members(c *cluster) []canonical.NodeID {
+	if c.size == 1 {
+		return []canonical.NodeID{c.id}
+	}
+	out := make([]canonical.NodeID, 0, c.size)
+	prefix := key(keyMember, uint64(c.id))
+	must(v.store.Range(prefix, after(prefix), func(k, _ []byte) bool {
+		out = append(out, lastWord(k))
+		return true
+	}))
+	return out
+}
+
+// Node gives the identifier of a node, false where no fact named it.
+func (v *View) Node(n canonical.NodeID) (canonical.Identifier, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	nd := lookNode(v.store, v.warm, n)
+	if nd == nil {
+		return canonical.Identifier{}, false
+	}
+	id := nd.identifier()
+	id.Seen = timeOf(nd.seen)
+	return id, true
+}
+
+// History gives the stages reached on these nodes, contacts, companies or deals, by
+// business time, ties by event id. The nodes are taken as they are, not as persons: give
+// Cluster to have a person's.
+func (v *View) History(nodes ...canonical.NodeID) []canonical.StageReached {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var out []canonical.StageReached
+	seen := make(map[canonical.NodeID]bool)
+	for _, n := range nodes {
+		nd := lookNode(v.store, v.warm, n)
+		if seen[n] || nd == nil || !nd.stages {
+			continue
+		}
+		seen[n] = true
+		prefix := key(keyStage, uint64(n))
+		must(v.store.Range(prefix, after(prefix), func(_, b []byte) bool {
+			var st canonical.StageReached
+			if err := json.Unmarshal(b, &st); err != nil {
+				must(errRecord)
+			}
+			out = append(out, st)
+			return true
+		}))
+	}
+	slices.SortStableFunc(out, func(x, y canonical.StageReached) int {
+		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.EventID, y.EventID), cmp.Compare(x.Rank, y.Rank), cmp.Compare(x.Name, y.Name))
+	})
+	return out
+}
+
+// Overrides gives the rows that the facts at offsets in (from, to] caused, in their
+// order. They are what was computed when each fact was folded, and do not change.
+func (v *View) Overrides(from, to int64) []Override {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var out []Override
+	v.span(keyOverride, from, to, func(offset int64, b []byte) {
+		for r := (reader{b: b}); len(r.b) > 0; {
+			o := Override{Offset: offset, Node: canonical.NodeID(r.word()), Root: canonical.NodeID(r.word()), Account: r.byte() == 1}
+			if r.short {
+				must(errRecord)
+			}
+			out = append(out, o)
+		}
+	})
+	return out
+}
+
+// Touched gives the nodes, ascending, of all persons and accounts that gained an
+// identifier, a click id or an edge by the facts at offsets in (from, to], as they are
+// now.
+func (v *View) Touched(from, to int64) []canonical.NodeID {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	named := make(map[canonical.NodeID]bool)
+	v.span(keyTouched, from, to, func(_ int64, b []byte) {
+		for ; len(b) >= 8; b = b[8:] {
+			named[canonical.NodeID(binary.BigEndian.Uint64(b))] = true
+		}
+	})
+	all := make(map[canonical.NodeID]bool)
+	for n := range named {
+		if all[n] {
+			continue
+		}
+		for _, m := range v.cluster(n) {
+			all[m] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+func (v *View) span(kind byte, from, to int64, visit func(offset int64, b []byte)) {
+	if to <= from {
+		return
+	}
+	lo := key(kind, ordered(from))
+	must(v.store.Range(after(lo), after(key(kind, ordered(to))), func(k, b []byte) bool {
+		r := reader{b: k[1:]}
+		visit(unordered(r.word()), b)
+		return true
+	}))
+}
+
+// Collisions lists identifiers that are not folded because another one has their node
+// id. There are none unless somebody made them.
+func (v *View) Collisions() []Collision {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var out []Collision
+	must(v.store.Range([]byte{keyCollision}, []byte{keyCollision + 1}, func(_, b []byte) bool {
+		var c Collision
+		if err := json.Unmarshal(b, &c); err != nil {
+			must(errRecord)
+		}
+		out = append(out, c)
+		return true
+	}))
+	return out
+}

@@ -1,0 +1,256 @@
+package identity
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+
+	"tributary/canonical"
+)
+
+// Classes of touch. Known prefers those that say where somebody came from.
+const (
+	campaignTouch = 0 // carries a click id, a campaign, a UTM source, an ad, or is one by its kind
+	directTouch   = 1 // any other
+)
+
+func classOf(t *canonical.Touch) byte {
+	switch {
+	case len(t.Clicks) > 0, t.Campaign != "", t.CampaignID != "", t.Source != "", t.Medium != "", t.Ad != "", t.AdSet != "",
+		t.Kind == "ad_click", t.Kind == "email_click", t.Kind == "meeting":
+		return campaignTouch
+	}
+	return directTouch
+}
+
+// touch updates the registers of the first node: of each class the first and the
+// newest touches by business time, of each scheme the newest click ids. A click id's own
+// node holds when it was first clicked.
+func (f *folder) touch(fact canonical.Fact) bool {
+	if len(fact.Nodes) == 0 || fact.Touch == nil || graphOf(fact.Nodes[0].Scheme) != people {
+		return false
+	}
+	t := *fact.Touch
+	if t.At.IsZero() {
+		t.At = fact.At
+	}
+	n, stated := f.seeChanged(fact.Nodes[0], nanos(t.At))
+	if n == nil {
+		return false
+	}
+	body, err := json.Marshal(t)
+	if err != nil {
+		return false // a time that JSON cannot hold: it did not come from the log
+	}
+	if f.addTouch(n, classOf(&t), nanos(t.At), body) {
+		stated = true
+	}
+	for _, c := range t.Clicks {
+		id := canonical.Identifier{Scheme: c.Scheme, Value: c.Value}
+		if !c.Scheme.IsClick() {
+			continue
+		}
+		at := nanos(c.At)
+		if c.At.IsZero() {
+			at = nanos(t.At)
+		}
+		click, earlier := f.seeChanged(id, at)
+		if click == nil {
+			continue
+		}
+		later, fresh := f.addClick(n, c.Scheme, c.Value, at)
+		stated = stated || earlier || later
+		if fresh {
+			mark(&f.touched, n.id)
+		}
+	}
+	if stated {
+		f.change(n) // whoever holds its person in memory looks again
+	}
+	return stated
+}
+
+// seeChanged is see, and says whether the node is new or seen earlier than known.
+func (f *folder) seeChanged(id canonical.Identifier, at int64) (*node, bool) {
+	old := f.look(id.Node())
+	var before int64
+	if old != nil {
+		before = old.seen
+	}
+	n := f.see(id, at)
+	return n, n != nil && (old == nil || n.seen != before)
+}
+
+// addTouch keeps a touch where it is the first of its class or among the newest, and
+// says whether it was kept and is new. What is kept of a set does not depend on its order.
+func (f *folder) addTouch(n *node, class byte, at int64, body []byte) bool {
+	prefix := append(key(keyTouch, uint64(n.id)), class)
+	sum := sha256.Sum256(body)
+	k := binary.BigEndian.AppendUint64(slices.Clone(prefix), ordered(at))
+	k = append(k, sum[:8]...)
+	var all []entry
+	if n.touches {
+		all = f.under(prefix)
+	}
+	i, there := slices.BinarySearchFunc(all, k, func(e entry, k []byte) int { return slices.Compare(e.key, k) })
+	if there {
+		return false
+	}
+	all = slices.Insert(all, i, entry{k, body})
+	if len(all) > lastTouches+1 {
+		f.delete(all[1].key) // between the first and the newest
+		if i == 1 {
+			return false
+		}
+	}
+	f.put(k, body)
+	n.touches = true
+	return true
+}
+
+// addClick keeps when a click id was last seen on a node, for the newest of its scheme.
+// It says whether that was news, and whether the id was.
+func (f *folder) addClick(n *node, s canonical.Scheme, value string, at int64) (later, fresh bool) {
+	prefix := append(key(keyClick, uint64(n.id)), byte(len(s)))
+	prefix = append(prefix, s...)
+	k := append(slices.Clone(prefix), value...)
+	var all []entry
+	if n.clicks {
+		all = f.under(prefix)
+	}
+	last := binary.BigEndian.AppendUint64(nil, ordered(at))
+	i, there := slices.BinarySearchFunc(all, k, func(e entry, k []byte) int { return slices.Compare(e.key, k) })
+	if there {
+		if slices.Compare(all[i].value, last) >= 0 {
+			return false, false
+		}
+		f.put(k, last)
+		return true, false
+	}
+	all = append(all, entry{k, last})
+	if len(all) > lastClicks {
+		oldest := slices.MinFunc(all, func(x, y entry) int {
+			return cmp.Or(slices.Compare(x.value, y.value), slices.Compare(x.key, y.key))
+		})
+		if slices.Equal(oldest.key, k) {
+			return false, false
+		}
+		f.delete(oldest.key)
+	}
+	f.put(k, last)
+	n.clicks = true
+	return true, true
+}
+
+// A membership is what associations say of one pair: the newest statements.
+type membership struct {
+	present, primary, removed times
+}
+
+// is says whether the pair belongs together, and primarily. What was said at the same
+// time as a removal holds against it.
+func (m membership) is() (present, primary bool) {
+	newer := func(t times) bool { return t.set && (!m.removed.set || t.at >= m.removed.at) }
+	return newer(m.present) || newer(m.primary), newer(m.primary)
+}
+
+// since is the newest statement that it is there.
+func (m membership) since() int64 {
+	if m.primary.set && (!m.present.set || m.primary.at > m.present.at) {
+		return m.primary.at
+	}
+	return m.present.at
+}
+
+// join gives what two nodes of one person say together.
+func (m membership) join(o membership) membership {
+	for _, p := range []struct {
+		to   *times
+		with times
+	}{{&m.present, o.present}, {&m.primary, o.primary}, {&m.removed, o.removed}} {
+		if p.with.set {
+			p.to.raise(p.with.at)
+		}
+	}
+	return m
+}
+
+// raise takes a later time and says whether it was.
+func (t *times) raise(at int64) bool {
+	if t.set && t.at >= at {
+		return false
+	}
+	t.at, t.set = at, true
+	return true
+}
+
+func (m membership) encode() []byte {
+	return edge{strong: m.present, weak: m.primary, merge: m.removed}.encode()
+}
+
+func decodeMembership(b []byte) (membership, error) {
+	e, err := decodeEdge(b)
+	return membership{present: e.strong, primary: e.weak, removed: e.merge}, err
+}
+
+// associate notes that the first node belongs to the second, or no longer does.
+func (f *folder) associate(fact canonical.Fact) bool {
+	if len(fact.Nodes) < 2 || !foldable(fact.Nodes[0]) || !foldable(fact.Nodes[1]) || !f.unsaid(fact) {
+		return false
+	}
+	at := nanos(fact.At)
+	a, b := f.see(fact.Nodes[0], at), f.see(fact.Nodes[1], at)
+	if a == nil || b == nil || a.id == b.id {
+		return true
+	}
+	k := key(keyAccount, uint64(a.id), uint64(b.id))
+	var m membership
+	if v, ok := f.get(k); ok {
+		var err error
+		m, err = decodeMembership(v)
+		must(err)
+	}
+	to := &m.present
+	switch {
+	case fact.Removed:
+		to = &m.removed
+	case fact.Primary:
+		to = &m.primary
+	}
+	if to.raise(at) {
+		f.put(k, m.encode())
+		a.accounts = true
+		f.change(a)
+	}
+	return true
+}
+
+// stage adds to the history of an object.
+func (f *folder) stage(fact canonical.Fact) bool {
+	if len(fact.Nodes) == 0 || fact.Stage == nil {
+		return false
+	}
+	st := *fact.Stage
+	if st.At.IsZero() {
+		st.At = fact.At
+	}
+	body, err := json.Marshal(st)
+	if err != nil {
+		return false // a time that JSON cannot hold: it did not come from the log
+	}
+	n := f.see(fact.Nodes[0], nanos(st.At))
+	if n == nil {
+		return false
+	}
+	sum := sha256.Sum256(body)
+	k := append(key(keyStage, uint64(n.id), ordered(nanos(st.At))), sum[:8]...)
+	if _, ok := f.get(k); ok {
+		return false
+	}
+	f.put(k, body)
+	n.stages = true
+	f.change(n)
+	return true
+}

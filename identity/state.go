@@ -1,0 +1,283 @@
+package identity
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"tributary/canonical"
+)
+
+// A state is a store with changes laid over it that are not written yet: what a fold in
+// progress sees. Reading a store that fails panics with a storeError, which Fold turns
+// into an error.
+type state struct {
+	store    Store
+	warm     *warm                      // of the store
+	over     map[string]Write           // by key
+	groups   map[group][]string         // the keys of over by their first nine bytes, where they are ranged over
+	nodes    map[canonical.NodeID]*node // read or changed; never those in warm
+	clusters map[canonical.NodeID]*cluster
+	dirty    map[canonical.NodeID]bool // nodes to write
+}
+
+// warm holds records as they are in the store. They are shared and never changed in
+// place; whoever makes a fold visible takes out what it changed.
+type warm struct {
+	nodes    *lru.Cache[canonical.NodeID, *node]
+	clusters *lru.Cache[canonical.NodeID, *cluster] // of several nodes
+	people   *lru.Cache[canonical.NodeID, *profile] // by cluster
+}
+
+// How much is held: some 60 MB when full.
+const (
+	warmNodes    = 200_000
+	warmClusters = 100_000
+	warmPeople   = 10_000
+)
+
+func newWarm() *warm {
+	w := &warm{}
+	w.nodes, _ = lru.New[canonical.NodeID, *node](warmNodes) // fails for a size below one only
+	w.clusters, _ = lru.New[canonical.NodeID, *cluster](warmClusters)
+	w.people, _ = lru.New[canonical.NodeID, *profile](warmPeople)
+	return w
+}
+
+// A storeError is what a failing store makes of a read.
+type storeError struct{ err error }
+
+func (e storeError) Error() string { return "identity store: " + e.err.Error() }
+func (e storeError) Unwrap() error { return e.err }
+
+func must(err error) {
+	if err != nil {
+		panic(storeError{err})
+	}
+}
+
+func newState(store Store, warm *warm) *state {
+	return &state{
+		store: store, warm: warm,
+		over:     make(map[string]Write),
+		groups:   make(map[group][]string),
+		nodes:    make(map[canonical.NodeID]*node),
+		clusters: make(map[canonical.NodeID]*cluster),
+		dirty:    make(map[canonical.NodeID]bool),
+	}
+}
+
+// A group is the kind and the first word of a key: what is ranged over together.
+type group [groupLen]byte
+
+const groupLen = 9
+
+func (s *state) get(k []byte) ([]byte, bool) {
+	if w, ok := s.over[string(k)]; ok {
+		return w.Value, w.Value != nil
+	}
+	v, ok, err := s.store.Get(k)
+	must(err)
+	return v, ok
+}
+
+func (s *state) put(k, v []byte) {
+	if v == nil {
+		v = []byte{}
+	}
+	s.lay(k, v)
+}
+
+func (s *state) delete(k []byte) { s.lay(k, nil) }
+
+func (s *state) lay(k, v []byte) {
+	if w, ok := s.over[string(k)]; ok {
+		s.over[string(k)] = Write{w.Key, v}
+		return
+	}
+	s.over[string(k)] = Write{k, v}
+	switch k[0] {
+	case keyMember, keyEdge, keyTouch, keyClick:
+		s.groups[group(k)] = append(s.groups[group(k)], string(k))
+	}
+}
+
+// An entry is a key with its value.
+type entry struct{ key, value []byte }
+
+// under gives the entries below a prefix that holds a group, in ascending order.
+func (s *state) under(prefix []byte) []entry {
+	var out []entry
+	laid := s.groups[group(prefix)]
+	must(s.store.Range(prefix, after(prefix), func(k, v []byte) bool {
+		if len(laid) > 0 {
+			if _, ok := s.over[string(k)]; ok {
+				return true
+			}
+		}
+		out = append(out, entry{slices.Clone(k), append([]byte{}, v...)})
+		return true
+	}))
+	if len(laid) == 0 {
+		return out
+	}
+	for _, k := range laid {
+		if w := s.over[k]; w.Value != nil && strings.HasPrefix(k, string(prefix)) {
+			out = append(out, entry{w.Key, w.Value})
+		}
+	}
+	slices.SortFunc(out, func(x, y entry) int { return bytes.Compare(x.key, y.key) })
+	return out
+}
+
+// look gives a node to read, nil where there is none.
+func (s *state) look(id canonical.NodeID) *node {
+	if n, ok := s.nodes[id]; ok {
+		return n
+	}
+	n := lookNode(s.store, s.warm, id)
+	if n == nil {
+		return nil
+	}
+	copied := *n
+	s.nodes[id] = &copied
+	return &copied
+}
+
+// lookNode reads a node from the store through the cache. What it gives is shared.
+func lookNode(store Store, warm *warm, id canonical.NodeID) *node {
+	if n, ok := warm.nodes.Get(id); ok {
+		return n
+	}
+	b, ok, err := store.Get(key(keyNode, uint64(id)))
+	must(err)
+	if !ok {
+		return nil
+	}
+	n, err := decodeNode(id, b)
+	must(err)
+	warm.nodes.Add(id, n)
+	return n
+}
+
+// change marks a node to be written.
+func (s *state) change(n *node) {
+	s.nodes[n.id] = n
+	s.dirty[n.id] = true
+}
+
+// clusterOf gives the cluster of a node that is there.
+func (s *state) clusterOf(n *node) *cluster {
+	if c, ok := s.clusters[n.cluster]; ok {
+		return c
+	}
+	c := *lookCluster(s.store, s.warm, n)
+	s.clusters[c.id] = &c
+	return &c
+}
+
+// lookCluster reads a node's cluster through the cache. What it gives is shared.
+func lookCluster(store Store, warm *warm, n *node) *cluster {
+	if !n.grouped {
+		return &cluster{id: n.id, root: n.id, size: 1, anchored: anchors(n.scheme)}
+	}
+	if c, ok := warm.clusters.Get(n.cluster); ok {
+		return c
+	}
+	b, ok, err := store.Get(key(keyCluster, uint64(n.cluster)))
+	must(err)
+	if !ok {
+		must(errRecord)
+	}
+	c, err := decodeCluster(n.cluster, b)
+	must(err)
+	warm.clusters.Add(c.id, c)
+	return c
+}
+
+// members gives a cluster's nodes in ascending order.
+func (s *state) members(c *cluster) []canonical.NodeID {
+	if c.size == 1 {
+		return []canonical.NodeID{c.id}
+	}
+	entries := s.under(key(keyMember, uint64(c.id)))
+	out := make([]canonical.NodeID, len(entries))
+	for i, e := range entries {
+		out[i] = lastWord(e.key)
+	}
+	return out
+}
+
+func lastWord(k []byte) canonical.NodeID {
+	r := reader{b: k[len(k)-8:]}
+	return canonical.NodeID(r.word())
+}
+
+// enter makes a node a member of a cluster of several; leave undoes it.
+func (s *state) enter(n *node, id canonical.NodeID) {
+	n.cluster, n.grouped = id, true
+	s.change(n)
+	s.put(key(keyMember, uint64(id), uint64(n.id)), nil)
+}
+
+func (s *state) leave(n *node) { s.delete(key(keyMember, uint64(n.cluster), uint64(n.id))) }
+
+// keep writes a cluster, or takes away what stands of one with a single node.
+func (s *state) keep(c *cluster) {
+	s.clusters[c.id] = c
+	if c.size > 1 {
+		s.put(key(keyCluster, uint64(c.id)), c.encode())
+		return
+	}
+	s.delete(key(keyCluster, uint64(c.id)))
+	s.delete(key(keyMember, uint64(c.id), uint64(c.id)))
+	n := s.look(c.id)
+	n.grouped = false
+	s.change(n)
+}
+
+func (s *state) edge(a, b *node) edge {
+	k := key(keyEdge, uint64(a.id), uint64(b.id))
+	if a.fresh || b.fresh {
+		if _, ok := s.over[string(k)]; !ok {
+			return edge{} // the store knows nothing of a new node
+		}
+	}
+	v, ok := s.get(k)
+	if !ok {
+		return edge{}
+	}
+	e, err := decodeEdge(v)
+	must(err)
+	return e
+}
+
+func (s *state) putEdge(a, b canonical.NodeID, e edge) {
+	v := e.encode()
+	s.put(key(keyEdge, uint64(a), uint64(b)), v)
+	s.put(key(keyEdge, uint64(b), uint64(a)), v)
+}
+
+// edges visits a node's edges until visit returns false.
+func (s *state) edges(n canonical.NodeID, visit func(other canonical.NodeID, e edge) bool) {
+	for _, en := range s.under(key(keyEdge, uint64(n))) {
+		e, err := decodeEdge(en.value)
+		must(err)
+		if !visit(lastWord(en.key), e) {
+			return
+		}
+	}
+}
+
+// writes gives all changes in the order of their keys.
+func (s *state) writes() []Write {
+	for id := range s.dirty {
+		s.put(key(keyNode, uint64(id)), s.nodes[id].encode())
+	}
+	out := slices.AppendSeq(make([]Write, 0, len(s.over)), maps.Values(s.over))
+	slices.SortFunc(out, func(x, y Write) int { return bytes.Compare(x.Key, y.Key) })
+	return out
+}

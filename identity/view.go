@@ -1,0 +1,178 @@
+package identity
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"tributary/canonical"
+)
+
+// A View is the fold of the identity log over a store. One goroutine folds; all other
+// methods may be called at any time and see the state between two folds, never a part.
+//
+// Reads have no error: a store that cannot be read is a broken machine, and they panic.
+type View struct {
+	store   Store
+	folding sync.Mutex // held by the one who folds
+
+	mu      sync.RWMutex // held for writing only while a fold becomes visible
+	offset  int64
+	changed chan struct{}
+
+	warm *warm
+}
+
+var offsetKey = append([]byte{keyMeta}, "offset"...)
+
+// formatKey holds the version of the records, so that another version rebuilds.
+var (
+	formatKey = append([]byte{keyMeta}, "format"...)
+	format    = []byte{1}
+)
+
+// ErrFormat says that a store was written by another version. It is a cache: deleting it
+// rebuilds it from the log.
+var ErrFormat = errors.New("the store was written by another version: delete it, it is rebuilt from the log")
+
+// Open gives the view that a store holds; an empty store is the view of an empty log.
+func Open(store Store) (*View, error) {
+	v := &View{store: store, offset: -1, changed: make(chan struct{}), warm: newWarm()}
+	b, ok, err := store.Get(offsetKey)
+	if err != nil {
+		return nil, fmt.Errorf("open identity store: %w", err)
+	}
+	if !ok {
+		return v, nil
+	}
+	f, _, err := store.Get(formatKey)
+	if err != nil {
+		return nil, fmt.Errorf("open identity store: %w", err)
+	}
+	if string(f) != string(format) || len(b) != 8 {
+		return nil, fmt.Errorf("open identity store: %w (its format is %v, this version's %v)", ErrFormat, f, format)
+	}
+	v.offset = int64(binary.BigEndian.Uint64(b))
+	return v, nil
+}
+
+// Offset is that of the last fact folded, -1 before the first.
+func (v *View) Offset() int64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.offset
+}
+
+// Changed gives a channel that is closed when Offset next advances.
+func (v *View) Changed() <-chan struct{} {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.changed
+}
+
+// Wait returns nil once Offset has reached offset, or why ctx ended.
+func (v *View) Wait(ctx context.Context, offset int64) error {
+	for {
+		v.mu.RLock()
+		reached, changed := v.offset >= offset, v.changed
+		v.mu.RUnlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for identity offset %d: %w", offset, context.Cause(ctx))
+		}
+	}
+}
+
+// Fold takes records in the order of the log. Those at or below Offset are passed over.
+// All become visible, and durable as far as the store is, in one step, or on an error
+// none. Offsets ascend; gaps are fine.
+func (v *View) Fold(records []Folded) (err error) {
+	v.folding.Lock()
+	defer v.folding.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			failed, ok := p.(storeError)
+			if !ok {
+				panic(p)
+			}
+			err = fmt.Errorf("fold identity: %w", failed)
+		}
+	}()
+
+	offset := v.Offset()
+	f := newFolder(newState(v.store, v.warm))
+	folded := offset
+	for i, r := range records {
+		if i > 0 && r.Offset <= records[i-1].Offset {
+			return fmt.Errorf("fold identity: offset %d after %d", r.Offset, records[i-1].Offset)
+		}
+		if r.Offset <= offset {
+			continue
+		}
+		if _, err := f.apply(r.Offset, r.Fact); err != nil {
+			return err
+		}
+		folded = r.Offset
+	}
+	if folded == offset {
+		return nil
+	}
+	f.put(offsetKey, binary.BigEndian.AppendUint64(nil, uint64(folded)))
+	f.put(formatKey, format)
+	writes := f.writes()
+
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.store.Apply(writes); err != nil {
+		return fmt.Errorf("fold identity up to offset %d: %w", folded, err)
+	}
+	v.forget(f)
+	v.offset = folded
+	close(v.changed)
+	v.changed = make(chan struct{})
+	return nil
+}
+
+// forget takes what a fold changed out of the caches, and puts in what it knows.
+func (v *View) forget(f *folder) {
+	for id := range f.gone {
+		v.warm.clusters.Remove(id)
+		v.warm.people.Remove(id)
+	}
+	for id, c := range f.clusters {
+		if v.warm.people.Remove(id); c.size > 1 {
+			v.warm.clusters.Add(id, c)
+		}
+	}
+	for id := range f.dirty {
+		n := f.nodes[id]
+		n.fresh = false
+		v.warm.nodes.Add(id, n)
+		v.warm.people.Remove(n.cluster)
+	}
+}
+
+// New gives the facts whose statement is not in the log yet, as far as it is folded, nor
+// among those before it in the list: a link unless the same two nodes were linked with
+// the same strength at an equal or earlier time; a touch where it changes what is kept
+// of its node; any other unless the same was said with the same time. Never because its
+// effect is nil.
+func (v *View) New(facts []canonical.Fact) []canonical.Fact {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	f := newFolder(newState(v.store, v.warm))
+	f.statements = true
+	var out []canonical.Fact
+	for _, fact := range facts {
+		if stated, err := f.apply(v.offset+1, fact); stated || err != nil {
+			out = append(out, fact)
+		}
+	}
+	return out
+}

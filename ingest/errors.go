@@ -1,0 +1,211 @@
+package ingest
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"tributary/canonical/wire"
+)
+
+// A Code names what went wrong, for programs.
+type Code string
+
+// The codes, in the order of the table in docs/http.md.
+const (
+	CodeMalformed   Code = wire.FaultMalformed
+	CodeWrongType   Code = wire.FaultWrongType
+	CodeTooDeep     Code = wire.FaultTooDeep
+	CodeUTF8        Code = wire.FaultUTF8
+	CodeEncoding    Code = "bad_encoding"
+	CodeIncomplete  Code = "incomplete_body"
+	CodeMissing     Code = "missing_field"
+	CodeUnknown     Code = "unknown_field"
+	CodeBadSource   Code = "bad_source"
+	CodeDestination Code = "unknown_destination"
+	CodeNothing     Code = "nothing_kept"
+	CodeNoKey       Code = "missing_key"
+	CodeBadKey      Code = "unknown_key"
+	CodeExpired     Code = "expired_key"
+	CodeRevoked     Code = "revoked_key"
+	CodeSignature   Code = "bad_signature"
+	CodeStale       Code = "stale_signature"
+	CodeScope       Code = "wrong_scope"
+	CodeNotFound    Code = "not_found"
+	CodeNoSource    Code = "unknown_source"
+	CodeNoReceipt   Code = "unknown_receipt"
+	CodeNoEvent     Code = "unknown_event"
+	CodeMethod      Code = "method_not_allowed"
+	CodeUnresolved  Code = "not_yet_resolved"
+	CodeNotHeld     Code = "not_quarantined"
+	CodeTooLarge    Code = wire.FaultTooLarge
+	CodeTooMany     Code = "too_many_items"
+	CodeMediaType   Code = "unsupported_type"
+	CodeContentEnc  Code = "unsupported_encoding"
+	CodeOverloaded  Code = "overloaded"
+	CodeInternal    Code = "internal"
+	CodeNotHere     Code = "not_here"
+	CodeLog         Code = "log_unavailable"
+	CodeLogFull     Code = "log_full"
+)
+
+// A row of the one error table: a test holds docs/http.md to it.
+type row struct {
+	code   Code
+	status int
+	// meta is the error number by which Meta's SDKs know it.
+	meta int
+	says string
+}
+
+var table = []row{
+	{CodeMalformed, http.StatusBadRequest, 100, "The body is not JSON. The message says what is wrong and at which byte."},
+	{CodeWrongType, http.StatusBadRequest, 100, "The body, an item or a field has a type that this route does not take."},
+	{CodeTooDeep, http.StatusBadRequest, 100, "An item is nested deeper than 64 levels."},
+	{CodeUTF8, http.StatusBadRequest, 100, "An item holds bytes that are not UTF-8."},
+	{CodeEncoding, http.StatusBadRequest, 100, "The body is not the gzip that `Content-Encoding` says it is."},
+	{CodeIncomplete, http.StatusBadRequest, 100, "The body ended before its length, or could not be read."},
+	{CodeMissing, http.StatusBadRequest, 100, "A field that this route needs is missing."},
+	{CodeUnknown, http.StatusBadRequest, 100, "A field that this route does not know; only routes that act on what is kept refuse those."},
+	{CodeBadSource, http.StatusBadRequest, 100, "`source` names no configured source."},
+	{CodeDestination, http.StatusBadRequest, 100, "`destinations` names a destination that is not configured."},
+	{CodeNothing, http.StatusBadRequest, 100, "A batch held no item that could be kept; `receipts` says why, item by item."},
+	{CodeNoKey, http.StatusUnauthorized, 190, "There is no key. Send `Authorization: Bearer <key>`."},
+	{CodeBadKey, http.StatusUnauthorized, 190, "The key is none of ours."},
+	{CodeExpired, http.StatusUnauthorized, 190, "The key has expired."},
+	{CodeRevoked, http.StatusUnauthorized, 190, "The key was revoked."},
+	{CodeSignature, http.StatusUnauthorized, 190, "The signature is missing, of a scheme the source does not take, or wrong."},
+	{CodeStale, http.StatusUnauthorized, 190, "The signature's time is more than five minutes away, or no time."},
+	{CodeScope, http.StatusForbidden, 200, "The key is good but does not have the scope of this route."},
+	{CodeNotFound, http.StatusNotFound, 100, "There is no such route."},
+	{CodeNoSource, http.StatusNotFound, 100, "The path names no configured source."},
+	{CodeNoReceipt, http.StatusNotFound, 100, "No receipt has this id."},
+	{CodeNoEvent, http.StatusNotFound, 100, "No event has this id."},
+	{CodeMethod, http.StatusMethodNotAllowed, 100, "The route does not take this method; `Allow` lists those it takes."},
+	{CodeUnresolved, http.StatusConflict, 2, "The event was accepted and is not resolved yet. Try again in a moment."},
+	{CodeNotHeld, http.StatusConflict, 100, "The receipt is not quarantined: there is nothing to run again."},
+	{CodeTooLarge, http.StatusRequestEntityTooLarge, 100, "The body (also when unpacked) or an item is larger than its limit."},
+	{CodeTooMany, http.StatusRequestEntityTooLarge, 100, "The batch holds more than 1000 items."},
+	{CodeMediaType, http.StatusUnsupportedMediaType, 100, "`Content-Type` is none that this route takes."},
+	{CodeContentEnc, http.StatusUnsupportedMediaType, 100, "`Content-Encoding` is neither `gzip` nor `identity`."},
+	{CodeOverloaded, http.StatusTooManyRequests, 4, "Too many requests at a time. `Retry-After` says when to try again."},
+	{CodeInternal, http.StatusInternalServerError, 2, "A fault of ours. The log has it; nothing was kept."},
+	{CodeNotHere, http.StatusServiceUnavailable, 2, "This process does not have the role that answers this."},
+	{CodeLog, http.StatusServiceUnavailable, 2, "The log did not take it in time. Send it again: what was kept already is not counted twice."},
+	{CodeLogFull, http.StatusServiceUnavailable, 2, "The log is at its size limit. The message says who holds it and what to do."},
+}
+
+var rows = func() map[Code]row {
+	m := make(map[Code]row, len(table))
+	for _, r := range table {
+		m[r.code] = r
+	}
+	return m
+}()
+
+// An Error is an answer that is not 2xx. Its message holds nothing personal: it goes
+// to the caller and, by its code, into the log.
+type Error struct {
+	Code      Code   `json:"code"`
+	Message   string `json:"message"`
+	Field     string `json:"field,omitempty"`
+	ReceiptID string `json:"receipt_id,omitempty"`
+}
+
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// Status is the HTTP status of the error's code.
+func (e *Error) Status() int { return rows[e.Code].status }
+
+// RetryAfter is in seconds, 0 where trying again does not help.
+func (e *Error) RetryAfter() int {
+	switch e.Code {
+	case CodeOverloaded, CodeUnresolved:
+		return 1
+	case CodeLog:
+		return 5
+	case CodeLogFull, CodeNotHere:
+		return 30
+	}
+	return 0
+}
+
+func fail(code Code, message string) *Error { return &Error{Code: code, Message: message} }
+
+func failField(code Code, field, message string) *Error {
+	return &Error{Code: code, Field: field, Message: message}
+}
+
+// fromFault turns what the scan found into an answer.
+func fromFault(f *wire.Fault) *Error { return fromFaultOf("the body", f) }
+
+func fromFaultOf(what string, f *wire.Fault) *Error {
+	if f.Code == wire.FaultMalformed {
+		what += " is not JSON:"
+	}
+	return fail(Code(f.Code), what+" "+f.Error())
+}
+
+// Errors that the ports of Options return; what is none of these stays inside.
+var (
+	ErrNotFound           = errors.New("not found")
+	ErrNotYetResolved     = errors.New("accepted but not resolved yet")
+	ErrUnknownDestination = errors.New("unknown destination")
+	ErrNotQuarantined     = errors.New("not quarantined")
+)
+
+// known gives the answer to an error. Whatever is not of the table is ours and is told
+// to nobody but the log.
+func known(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return fail(CodeInternal, "something went wrong on our side; the log has it")
+}
+
+// answer writes an error as this API does.
+func (e *Error) answer(c *gin.Context) {
+	e.headers(c)
+	c.JSON(e.Status(), gin.H{"error": e})
+}
+
+func (e *Error) headers(c *gin.Context) {
+	if s := e.RetryAfter(); s > 0 {
+		c.Header("Retry-After", strconv.Itoa(s))
+	}
+	if e.Status() == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", `Bearer realm="tributary"`)
+	}
+}
+
+// answerMeta writes an error in the envelope that Meta's SDKs read (meta.md §5.2).
+func (e *Error) answerMeta(c *gin.Context, trace string) {
+	e.headers(c)
+	r := rows[e.Code]
+	kind := "GraphMethodException"
+	switch {
+	case r.meta == 190:
+		kind = "OAuthException"
+	case r.meta == 200:
+		kind = "OAuthException"
+	case r.meta == 2, r.meta == 4:
+		kind = "FacebookApiException"
+	}
+	c.JSON(e.Status(), gin.H{"error": gin.H{
+		"message": e.Message, "type": kind, "code": r.meta, "error_subcode": 0, "is_transient": r.meta == 2 || r.meta == 4,
+		"error_user_title": string(e.Code), "error_user_msg": e.Message, "fbtrace_id": trace,
+	}})
+}
+
+// appendError writes {"code":…,"message":…} behind b.
+func appendError(b []byte, e *Error) []byte {
+	j, err := json.Marshal(e)
+	if err != nil {
+		return append(b, `{"code":"internal"}`...)
+	}
+	return append(b, j...)
+}

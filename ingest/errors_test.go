@@ -1,0 +1,229 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"tributary/canonical"
+	"tributary/canonical/wire"
+)
+
+// TestEveryErrorCodeIsReached sends one request for every row of the table.
+func TestEveryErrorCodeIsReached(t *testing.T) {
+	ingest, gz := bearer("k-ingest"), []string{"Authorization", "Bearer k-ingest", "Content-Encoding", "gzip"}
+	port := func(err error) func(*Options) {
+		return func(o *Options) {
+			o.Replay = func(context.Context, ReplayRequest) (ReplayAnswer, error) { return ReplayAnswer{}, err }
+			o.Rerun = func(context.Context, canonical.ReceiptID, string) error { return err }
+			o.Where = fakeWhere{err: err}
+		}
+	}
+	replayBody := `{"event_id":"e","destinations":["meta"],"reason":"destination_timeout"}`
+	deep := strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65)
+	many := "[" + strings.Repeat("{},", 1000) + "{}]"
+	cases := map[Code][]struct {
+		method, path, body string
+		headers            []string
+		change             func(*Options)
+	}{
+		CodeMalformed:   {{"POST", "/v1/events", `{"event":}`, ingest, nil}, {"POST", "/v1/events", ``, ingest, nil}, {"POST", "/v1/events", `[{"a":1},`, ingest, nil}, {"POST", "/v1/ingest/crm", `{} {}`, ingest, nil}},
+		CodeWrongType:   {{"POST", "/v1/events", `"x"`, ingest, nil}, {"POST", "/v1/ingest/crm", `12`, ingest, nil}, {"POST", "/v1/events", `{"event":"x","source":7}`, ingest, nil}, {"POST", "/v1/replay", `{"event_id":7}`, bearer("k-replay"), port(nil)}},
+		CodeTooDeep:     {{"POST", "/v1/events", deep, ingest, nil}, {"POST", "/v1/events", strings.Repeat("[", 2000), ingest, nil}},
+		CodeUTF8:        {{"POST", "/v1/events", "{\"event\":\"\xff\"}", ingest, nil}},
+		CodeEncoding:    {{"POST", "/v1/events", `{"event":"x"}`, gz, nil}, {"POST", "/v1/events", string(packed(`{"event":"x"}`)[:20]), gz, nil}},
+		CodeIncomplete:  {{"POST", "/v1/events", "", append([]string{"X-Broken", "100"}, ingest...), nil}, {"POST", "/v1/events", "{}", append([]string{"X-Broken", "100000"}, ingest...), nil}},
+		CodeMissing:     {{"POST", "/v1/replay", `{"reason":"r"}`, bearer("k-replay"), port(nil)}, {"POST", "/v1/replay", `{"event_id":"e"}`, bearer("k-replay"), port(nil)}},
+		CodeUnknown:     {{"POST", "/v1/replay", `{"event_id":"e","reason":"r","destination":"meta"}`, bearer("k-replay"), port(nil)}},
+		CodeBadSource:   {{"POST", "/v1/events", `{"event":"x","source":"nowhere"}`, ingest, nil}},
+		CodeDestination: {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrUnknownDestination)}},
+		CodeNothing:     {{"POST", "/v1/events", `[1,2]`, ingest, nil}, {"POST", "/v1/events", `[]`, ingest, nil}},
+		CodeNoKey:       {{"POST", "/v1/events", `{}`, nil, nil}, {"POST", "/v1/events", `{}`, []string{"Authorization", "Basic abc"}, nil}, {"GET", "/v1/pixel.gif", "", nil, nil}},
+		CodeBadKey:      {{"POST", "/v1/events", `{}`, bearer("k-nobody"), nil}, {"GET", "/v1/pixel.gif?key=k-nobody", "", nil, nil}},
+		CodeExpired:     {{"POST", "/v1/events", `{}`, bearer("k-expired"), nil}},
+		CodeRevoked:     {{"POST", "/v1/events", `{}`, bearer("k-revoked"), nil}},
+		CodeSignature:   {{"POST", "/v1/ingest/hubspot/hub", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature", "abc"}, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, ingest, nil}},
+		CodeStale:       {{"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature-v3", "abc", "X-HubSpot-Request-Timestamp", "1767225600123"}, nil}},
+		CodeScope: {{"POST", "/v1/events", `{}`, bearer("k-browser"), nil}, {"POST", "/v1/replay", replayBody, ingest, nil}, {"GET", "/v1/events/e", "", ingest, nil},
+			{"GET", "/v1/pixel.gif?key=k-ingest", "", nil, nil}, {"GET", "/v1/balances", "", bearer("k-browser"), nil}, {"POST", "/v1/ingest/pixel", `{}`, bearer("k-read"), nil}},
+		CodeNotFound:   {{"GET", "/v2/nothing", "", nil, nil}, {"POST", "/v1/abc/events", `{}`, ingest, nil}, {"GET", "/", "", nil, nil}},
+		CodeNoSource:   {{"POST", "/v1/ingest/hubspot/nowhere", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/shop", `[]`, nil, nil}},
+		CodeNoReceipt:  {{"GET", "/v1/receipts/r", "", bearer("k-read"), port(ErrNotFound)}, {"POST", "/v1/receipts/r/rerun", "", bearer("k-replay"), port(ErrNotFound)}},
+		CodeNoEvent:    {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrNotFound)}, {"GET", "/v1/events/e", "", bearer("k-read"), port(ErrNotFound)}},
+		CodeMethod:     {{"GET", "/v1/events", "", ingest, nil}, {"DELETE", "/v1/replay", "", nil, nil}},
+		CodeUnresolved: {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrNotYetResolved)}},
+		CodeNotHeld:    {{"POST", "/v1/receipts/r/rerun", "", bearer("k-replay"), port(ErrNotQuarantined)}},
+		CodeTooLarge: {{"POST", "/v1/events", `{"a":"` + strings.Repeat("x", 256<<10) + `"}`, ingest, nil}, {"POST", "/v1/ingest/crm", strings.Repeat(" ", 1<<20+1), ingest, nil},
+			{"POST", "/v1/events", string(packed(strings.Repeat(" ", 6<<20))), gz, nil}},
+		CodeTooMany:    {{"POST", "/v1/events", many, ingest, nil}, {"POST", "/v1/events", `{"events":` + many + `}`, ingest, nil}},
+		CodeMediaType:  {{"POST", "/v1/events", `a=1`, append([]string{"Content-Type", "application/x-www-form-urlencoded"}, ingest...), nil}, {"POST", "/v1/events", `{}`, append([]string{"Content-Type", "application/json; charset=latin1"}, ingest...), nil}},
+		CodeContentEnc: {{"POST", "/v1/events", `{}`, append([]string{"Content-Encoding", "br"}, ingest...), nil}},
+		CodeOverloaded: {{"POST", "/v1/events", `{}`, ingest, nil}},
+		CodeInternal:   {{"GET", "/v1/events/e", "", bearer("k-read"), port(errors.New("secret of ours"))}, {"GET", "/v1/events/panic", "", bearer("k-read"), port(nil)}},
+		CodeNotHere:    {{"GET", "/v1/events/e", "", bearer("k-read"), nil}, {"POST", "/v1/replay", replayBody, bearer("k-admin"), nil}, {"GET", "/v1/balances", "", bearer("k-read"), nil}},
+		CodeLog:        {{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Appender = &fakeLog{err: errors.New("secret of ours")} }}},
+		CodeLogFull: {{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Appender = &fakeLog{err: fmt.Errorf("%w: lane.meta holds it", ErrLogFull)} }},
+			{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Full = func() error { return errors.New("lane.meta holds it") } }}},
+	}
+	for _, row := range table {
+		if len(cases[row.code]) == 0 {
+			t.Errorf("no request reaches %s", row.code)
+		}
+		for _, c := range cases[row.code] {
+			t.Run(string(row.code)+" "+c.method+" "+c.path, func(t *testing.T) {
+				w := newWorld(t, func(o *Options) {
+					if c.change != nil {
+						c.change(o)
+					}
+				})
+				if row.code == CodeOverloaded { // all slots are taken
+					w = newWorld(t, func(o *Options) { o.Limits.MaxInFlight = 1 })
+					w.log.hold, w.log.in = make(chan struct{}), make(chan struct{}, 1)
+					done := make(chan struct{})
+					go func() { w.send("POST", "/v1/events", `{}`, ingest...); close(done) }()
+					<-w.log.in
+					defer func() { close(w.log.hold); <-done }()
+				}
+				rec := httptest.NewRecorder()
+				req := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+				for i := 0; i < len(c.headers); i += 2 {
+					req.Header.Set(c.headers[i], c.headers[i+1])
+				}
+				if n, err := strconv.Atoi(req.Header.Get("X-Broken")); err == nil {
+					req.ContentLength = int64(n)
+					req.Body = io.NopCloser(io.MultiReader(strings.NewReader(c.body), iotest.ErrReader(io.ErrUnexpectedEOF)))
+				}
+				w.http.ServeHTTP(rec, req)
+				if rec.Code != row.status {
+					t.Fatalf("status %d, want %d: %s", rec.Code, row.status, rec.Body)
+				}
+				a := w.answer(rec)
+				if a.Error == nil || a.Error.Code != row.code || a.Error.Message == "" {
+					t.Errorf("answer %s, want %s", rec.Body, row.code)
+				}
+				if strings.Contains(rec.Body.String(), "secret of ours") || strings.Contains(rec.Body.String(), `"receipt_id"`) {
+					t.Errorf("answer %s tells too much", rec.Body)
+				}
+				if (row.status == 429 || row.status == 503 || row.code == CodeUnresolved) != (rec.Header().Get("Retry-After") != "") {
+					t.Errorf("Retry-After is %q", rec.Header().Get("Retry-After"))
+				}
+				if row.status == 405 && rec.Header().Get("Allow") == "" {
+					t.Error("405 without Allow")
+				}
+				if n := len(w.log.take()); n != 0 {
+					t.Errorf("%d receipts were kept", n)
+				}
+				if !strings.Contains(w.out.String(), `"code":"`+string(row.code)+`"`) {
+					t.Errorf("log does not say %s: %s", row.code, w.out)
+				}
+			})
+		}
+	}
+}
+
+func TestMalformedSaysWhere(t *testing.T) {
+	w := newWorld(t)
+	a := w.answer(w.send("POST", "/v1/events", `{"event": nope}`, bearer("k-ingest")...))
+	if want := "the body is not JSON: expected a value (at byte 10)"; a.Error.Message != want {
+		t.Errorf("got %q, want %q", a.Error.Message, want)
+	}
+}
+
+// fakeWhere answers with one error, or panics.
+type fakeWhere struct{ err error }
+
+func (w fakeWhere) Receipt(context.Context, canonical.ReceiptID) (ReceiptView, error) {
+	return ReceiptView{Fate: canonical.FateEvent}, w.err
+}
+
+func (w fakeWhere) Event(_ context.Context, id canonical.EventID, _ string) (EventView, error) {
+	if id == "panic" {
+		panic("somebody@example.com")
+	}
+	return EventView{ID: id, Name: "qualified_lead"}, w.err
+}
+
+func packed(s string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(s))
+	_ = z.Close()
+	return b.Bytes()
+}
+
+func TestGzip(t *testing.T) {
+	w := newWorld(t)
+	body := `{"event":"x"}`
+	rec := w.send("POST", "/v1/events", string(packed(body)), "Authorization", "Bearer k-ingest", "Content-Encoding", "gzip")
+	if kept := w.log.take(); rec.Code != 202 || len(kept) != 1 || string(kept[0].Body) != body {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	// A bomb: 100 MiB that packs to 100 KiB is cut off where it passes the limit.
+	bomb := packed(strings.Repeat("\x00", 100<<20))
+	rec = w.send("POST", "/v1/events", string(bomb), "Authorization", "Bearer k-ingest", "Content-Encoding", "gzip")
+	if rec.Code != 413 || w.answer(rec).Error.Code != CodeTooLarge {
+		t.Errorf("a bomb: %d %s", rec.Code, rec.Body)
+	}
+}
+
+func TestABodyOfUnknownLengthIsBounded(t *testing.T) {
+	w := newWorld(t)
+	req := httptest.NewRequest("POST", "/v1/events", struct{ *strings.Reader }{strings.NewReader(strings.Repeat(" ", 6<<20))})
+	req.ContentLength = -1
+	req.Header.Set("Authorization", "Bearer k-ingest")
+	rec := httptest.NewRecorder()
+	w.http.ServeHTTP(rec, req)
+	if rec.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// The table of errors in docs/http.md is the table in errors.go, and the table of
+// quarantine reasons is that of package wire.
+func TestTheDocumentHasTheSameTables(t *testing.T) {
+	doc, err := os.ReadFile("../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	var order []string
+	for _, m := range regexp.MustCompile("(?m)^\\| (\\d{3}) \\| `([a-z0-9_]+)` \\| (.*) \\|$").FindAllStringSubmatch(string(doc), -1) {
+		got[m[2]] = m[1] + " " + m[3]
+		order = append(order, m[2])
+	}
+	for i, row := range table {
+		if want := strconv.Itoa(row.status) + " " + row.says; got[string(row.code)] != want {
+			t.Errorf("%s: the document says %q, the code %q", row.code, got[string(row.code)], want)
+		}
+		if i < len(order) && order[i] != string(row.code) {
+			t.Errorf("row %d of the document is %s, of the code %s", i, order[i], row.code)
+		}
+	}
+	if len(order) != len(table) {
+		t.Errorf("the document has %d rows, the code %d", len(order), len(table))
+	}
+	for code, says := range wire.Codes() {
+		if !strings.Contains(string(doc), "| `"+code+"` | "+says+" |") {
+			t.Errorf("the document lacks the quarantine reason | `%s` | %s |", code, says)
+		}
+	}
+}
+
+func TestErrorsAreWrittenAsOneShape(t *testing.T) {
+	b, _ := json.Marshal(map[string]any{"error": failField(CodeMissing, "event_id", "says which")})
+	if want := `{"error":{"code":"missing_field","message":"says which","field":"event_id"}}`; string(b) != want {
+		t.Errorf("got %s, want %s", b, want)
+	}
+}

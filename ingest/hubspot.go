@@ -1,0 +1,72 @@
+package ingest
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"tributary/canonical"
+)
+
+// KindHubSpot is the kind of a source that takes a HubSpot app's webhooks.
+const KindHubSpot = "hubspot"
+
+// hubspot takes an app's webhooks: POST /v1/ingest/hubspot/:source. The whole request is
+// sent again for anything but a 2xx, so only a bad signature and a body that is no JSON
+// are refused; an odd event is kept.
+func (f *front) hubspot(c *gin.Context, r *request) error {
+	name := c.Param("source")
+	source, ok := f.Sources[name]
+	if !ok || source.Kind != KindHubSpot {
+		return fail(CodeNoSource, "the path names no configured HubSpot source")
+	}
+	body, err := f.read(c.Request, f.limits.Batch)
+	if err != nil {
+		return err
+	}
+	if err := f.signed(c, r, name, source, body); err != nil {
+		return err
+	}
+	items, batch, fault := f.cut(canonical.WayHubSpot, body, "")
+	if fault != nil {
+		return fault
+	}
+	in := &intake{way: canonical.WayHubSpot, items: items, batch: batch, bound: name}
+	ids, err := f.keep(c, r, in)
+	if err != nil {
+		return err
+	}
+	b := append(appendReceipts([]byte(`{"ok":true,`), ids, items), "}\n"...)
+	c.Data(http.StatusOK, jsonType, b)
+	return nil
+}
+
+// signed checks the request's signature, or its key where the source has no secret.
+func (f *front) signed(c *gin.Context, r *request, name string, source Source, body []byte) error {
+	secret := ""
+	if source.Secret != nil {
+		secret = source.Secret()
+	}
+	if secret == "" {
+		key, err := f.bearer(c.Request.Header)
+		if err != nil {
+			return err
+		}
+		r.key = key
+		if !key.Has(ScopeIngest) {
+			return wrongScope(ScopeIngest)
+		}
+		return nil
+	}
+	uri := f.public.of(c.Request)
+	err := Verify(Signed{Method: c.Request.Method, URI: uri, Body: body, Header: c.Request.Header}, secret, source.Signatures, f.Now())
+	var e *Error
+	if errors.As(err, &e) {
+		// The URI is what the operator typed into HubSpot: it tells a wrong public_url.
+		f.Logger.LogAttrs(c.Request.Context(), slog.LevelWarn, "signature refused",
+			slog.String("source", name), slog.String("code", string(e.Code)), slog.String("verified_uri", uri), slog.String("why", e.Message))
+	}
+	return err
+}

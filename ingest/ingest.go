@@ -1,0 +1,187 @@
+// Package ingest is the HTTP way in: it checks key, signature and shape, cuts a batch
+// into items, has each item's own bytes kept as a receipt, and answers 2xx only after
+// that. What an item means is read later; see docs/http.md for every route.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tributary/canonical"
+	"tributary/canonical/wire"
+)
+
+// An Appender keeps accepted receipts. Any event log will do.
+type Appender interface {
+	// Append returns nil once every receipt would survive a crash. It does not keep the
+	// receipts after it returned. An error that is ErrLogFull says who holds the log in its
+	// text; after any error none, some or all may have been kept.
+	Append(ctx context.Context, receipts ...canonical.Receipt) error
+}
+
+// ErrLogFull is what an Appender's error wraps when the log is at its size limit.
+var ErrLogFull = errors.New("the log is full")
+
+// Options are what the HTTP front is made of. Appender and Keys are needed; the zero
+// value of all else works.
+type Options struct {
+	Appender Appender
+	Keys     KeyFinder
+	// Sources are the configured ways in, by name. A body may also name one of the built-in
+	// sources hubspot, api, web and meta, which is where items without a source go.
+	Sources map[string]Source
+	Limits  Limits
+	// PublicURL is the address callers use, without the path: https://in.example.com. Two of
+	// HubSpot's signatures cover it. "" takes what the request says.
+	PublicURL string
+	// TrustedProxies are the addresses (CIDR) whose X-Forwarded-For is believed; none.
+	TrustedProxies []string
+
+	// Where, Replay, Rerun and Balances answer for the process; nil: this process does not
+	// have that role.
+	Where    Where
+	Replay   func(context.Context, ReplayRequest) (ReplayAnswer, error)
+	Rerun    func(ctx context.Context, id canonical.ReceiptID, who string) error
+	Balances func(context.Context) (any, error)
+	// Readiness says whether this process can do its HTTP work, and what is not well with
+	// it otherwise. Nil: ready.
+	Readiness func() (ok bool, degraded []string)
+	// Full says why nothing more can be taken in, naming who holds the log; nil: it can.
+	Full func() error
+
+	Now        func() time.Time      // nil: time.Now
+	Logger     *slog.Logger          // nil: discards
+	Registerer prometheus.Registerer // nil: a registry of its own
+	Gatherer   prometheus.Gatherer   // what /metrics shows; nil: the Registerer where it is one
+	// Mount adds routes of the process to the front. auth gives a middleware that demands a
+	// key with a scope; KeyName tells whose it was.
+	Mount func(r gin.IRouter, auth func(Scope) gin.HandlerFunc)
+}
+
+// A Source is one configured way in.
+type Source struct {
+	// Kind is hubspot for a HubSpot app's webhooks; "" for anything else.
+	Kind string
+	// Secret gives the app's client secret; nil or "" demands a key instead of a signature.
+	Secret func() string
+	// Signatures lists the schemes taken: v1, v2, v3. Empty takes all three.
+	Signatures []string
+}
+
+// Limits bound what a request may cost. Zero stands for the default.
+type Limits struct {
+	Body        int           // bytes of a single event's body: 1 MiB
+	Batch       int           // bytes of a batch's body: 5 MiB
+	Item        int           // bytes of one item: 256 KiB
+	Items       int           // of one batch: 1000
+	Depth       int           // of nesting in one item: 64
+	MaxInFlight int           // requests at a time; more are answered 429: 4096
+	Append      time.Duration // how long an append may take: 10 s
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.Body, 1<<20)
+	set(&l.Batch, 5<<20)
+	set(&l.Item, 256<<10)
+	set(&l.Items, 1000)
+	set(&l.Depth, 64)
+	set(&l.MaxInFlight, 4096)
+	if l.Append <= 0 {
+		l.Append = 10 * time.Second
+	}
+	return l
+}
+
+func (l Limits) bounds() wire.Bounds { return wire.Bounds{Bytes: l.Item, Depth: l.Depth} }
+
+// A front is the handler with all that it needs.
+type front struct {
+	Options
+	limits  Limits
+	ids     *idSource
+	metrics *metrics
+	slots   chan struct{}     // one per request in flight
+	names   map[string]string // sources that an item may name
+	public  publicURL
+}
+
+// Handler gives the HTTP front. It starts no goroutine and keeps nothing but its own
+// counters. An error is a mistake in the options.
+func Handler(o Options) (http.Handler, error) {
+	if o.Appender == nil || o.Keys == nil {
+		return nil, errors.New("ingest: an appender and keys are needed")
+	}
+	public, err := parsePublicURL(o.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	if g, ok := o.Registerer.(prometheus.Gatherer); ok && o.Gatherer == nil {
+		o.Gatherer = g
+	}
+	f := &front{
+		Options: o, limits: o.Limits.withDefaults(), ids: newIDSource(), metrics: newMetrics(o.Registerer), public: public,
+		names: sourceNames(o.Sources),
+	}
+	f.slots = make(chan struct{}, f.limits.MaxInFlight)
+	return f.routes()
+}
+
+// routes is the list of everything that is served.
+func (f *front) routes() (http.Handler, error) {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash = false
+	e.UseRawPath = true // an event id may hold an escaped slash
+	e.UnescapePathValues = true
+	if err := e.SetTrustedProxies(f.TrustedProxies); err != nil {
+		return nil, err
+	}
+
+	e.POST("/v1/ingest/crm", f.keyed("/v1/ingest/crm", ScopeIngest, f.crm))
+	e.POST("/v1/events", f.keyed("/v1/events", ScopeIngest, f.events))
+	e.POST("/v1/ingest/hubspot/:source", f.limited("/v1/ingest/hubspot/:source", f.hubspot))
+	e.GET("/v1/pixel.gif", f.limited("/v1/pixel.gif", f.pixelImage))
+	e.POST("/v1/ingest/pixel", f.limited("/v1/ingest/pixel", f.pixel))
+	e.OPTIONS("/v1/ingest/pixel", f.open("/v1/ingest/pixel", f.preflight))
+
+	e.POST("/v1/replay", f.keyed("/v1/replay", ScopeReplay, f.replay))
+	e.POST("/v1/receipts/:id/rerun", f.keyed("/v1/receipts/:id/rerun", ScopeReplay, f.rerun))
+	e.GET("/v1/receipts/:id", f.keyed("/v1/receipts/:id", ScopeRead, f.receipt))
+	e.GET("/v1/events/:id", f.keyed("/v1/events/:id", ScopeRead, f.eventByID))
+	e.GET("/v1/balances", f.keyed("/v1/balances", ScopeRead, f.balances))
+
+	e.GET("/healthz", f.open("/healthz", f.healthz))
+	e.GET("/readyz", f.open("/readyz", f.readyz))
+	e.GET("/metrics", f.open("/metrics", f.exposition()))
+
+	if f.Mount != nil {
+		f.Mount(e.Group("", f.mounted), f.auth)
+	}
+	// Meta's path begins with a version of theirs, where ours has v1: it is told apart here.
+	e.NoRoute(f.elsewhere)
+	e.NoMethod(f.open("other", func(*gin.Context, *request) error {
+		return fail(CodeMethod, "this route does not take this method")
+	}))
+	return e, nil
+}

@@ -1,0 +1,147 @@
+package ingest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"tributary/canonical"
+	"tributary/canonical/wire"
+)
+
+// gif is one transparent pixel.
+var gif, _ = base64.StdEncoding.DecodeString("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+
+// pixelImage takes one browser event as the query of an image: GET /v1/pixel.gif. The
+// receipt's body is the query as a JSON object, without the key.
+func (f *front) pixelImage(c *gin.Context, r *request) error {
+	q := c.Request.URL.Query()
+	if err := f.browserKey(c, r, q.Get("key")); err != nil {
+		return err
+	}
+	q.Del("key")
+	fields := make(map[string]string, len(q))
+	for k, vs := range q {
+		fields[k] = vs[0]
+	}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	s, fault := wire.Scan(body, "source")
+	if fault != nil {
+		return fromFault(fault)
+	}
+	in := f.seen(c, r)
+	in.items = []item{f.check(canonical.WayPixel, body, s, nil)}
+	if _, err := f.keep(c, r, in); err != nil {
+		return err
+	}
+	if fault := in.items[0].fault; fault != nil {
+		return fault
+	}
+	h := c.Writer.Header()
+	h.Set("Cache-Control", "no-store, max-age=0")
+	h.Set("Access-Control-Allow-Origin", "*")
+	c.Data(http.StatusOK, "image/gif", gif)
+	return nil
+}
+
+// pixel takes browser events: POST /v1/ingest/pixel. A beacon cannot set headers, so its
+// key may stand in the query or in the body.
+func (f *front) pixel(c *gin.Context, r *request) error {
+	c.Header("Access-Control-Allow-Origin", "*")
+	if err := isJSON(c.GetHeader("Content-Type"), true); err != nil {
+		return err
+	}
+	body, err := f.read(c.Request, f.limits.Body)
+	if err != nil {
+		return err
+	}
+	key := c.Query("key")
+	if key == "" {
+		key = bodyKey(body)
+	}
+	if err := f.browserKey(c, r, key); err != nil {
+		return err
+	}
+	items, batch, fault := f.cut(canonical.WayPixel, body, "events")
+	if fault != nil {
+		return fault
+	}
+	in := f.seen(c, r)
+	in.items, in.batch = items, batch
+	return f.accept(c, r, in)
+}
+
+// browserKey takes a browser key in the clear, or any key for ingest in the header.
+func (f *front) browserKey(c *gin.Context, r *request, secret string) error {
+	header := false
+	if t, ok := bearerToken(c.GetHeader("Authorization")); ok {
+		secret, header = t, true
+	}
+	if secret == "" {
+		return fail(CodeNoKey, "send a browser key as key=, as \"key\" in the body or as Authorization: Bearer <key>")
+	}
+	key, err := f.find(secret)
+	if err != nil {
+		return err
+	}
+	r.key = key
+	if key.Has(ScopeBrowser) || header && key.Has(ScopeIngest) {
+		return nil
+	}
+	if !header {
+		return fail(CodeScope, "only a key with the scope browser may stand in a URL or body")
+	}
+	return wrongScope(ScopeBrowser)
+}
+
+// seen is an intake of what a browser sent, with what only its request says.
+func (f *front) seen(c *gin.Context, r *request) *intake {
+	context := make(map[string]string, 3)
+	for name, v := range map[string]string{
+		"user_agent": c.Request.UserAgent(), "referer": c.Request.Referer(), "ip": c.ClientIP(),
+	} {
+		if v != "" && len(v) <= maxContext {
+			context[name] = v
+		}
+	}
+	return &intake{
+		way: canonical.WayPixel, bound: r.key.Source, absent: sourceWeb, context: context,
+		browser: !r.key.Has(ScopeIngest),
+	}
+}
+
+// maxContext bounds what a header may add to a receipt.
+const maxContext = 2048
+
+// bodyKey finds the key that a beacon's body holds.
+func bodyKey(body []byte) string {
+	if firstByte(body) != '{' {
+		return ""
+	}
+	s, fault := wire.Scan(body, "key")
+	if fault != nil || s.Picked[0] == nil {
+		return ""
+	}
+	var key string
+	if json.Unmarshal(s.Picked[0], &key) != nil {
+		return ""
+	}
+	return key
+}
+
+// preflight lets any page ask: the key says who it is, and no cookie is read.
+func (f *front) preflight(c *gin.Context, _ *request) error {
+	h := c.Writer.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Max-Age", "86400")
+	c.Status(http.StatusNoContent)
+	c.Writer.WriteHeaderNow()
+	return nil
+}

@@ -1,0 +1,261 @@
+// Package config reads the one configuration file: strictly, over defaults, every
+// mistake at once with its line and column. Secrets stand in the environment or in
+// files of their own; the configuration only says where.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"tributary/destinations"
+)
+
+// A Config is the whole configuration. Default says what holds where the file is silent.
+type Config struct {
+	DataDir      string                 `yaml:"data_dir"`
+	DataKey      Secret                 `yaml:"data_key"` // 64 hex digits; empty: generated in data_dir
+	HTTP         HTTP                   `yaml:"http"`
+	Log          Log                    `yaml:"log"`
+	Warehouse    Warehouse              `yaml:"warehouse"`
+	Mapping      []string               `yaml:"mapping"` // files; empty: the shipped default
+	Accounts     map[string]Account     `yaml:"accounts"`
+	Sources      map[string]Source      `yaml:"sources"`
+	Destinations map[string]Destination `yaml:"destinations"`
+	Delivery     Delivery               `yaml:"delivery"`
+}
+
+// HTTP is the way in.
+type HTTP struct {
+	Listen    string `yaml:"listen"`
+	PublicURL string `yaml:"public_url"` // as the outside sees it: two of HubSpot's signatures cover it
+	CertFile  string `yaml:"cert_file"`
+	KeyFile   string `yaml:"key_file"`
+}
+
+// Log says which log: embedded where no broker is named.
+type Log struct {
+	Brokers    []string      `yaml:"brokers"`
+	Prefix     string        `yaml:"prefix"`
+	Partitions int           `yaml:"partitions"`
+	Retention  time.Duration `yaml:"retention"`
+	Deliveries time.Duration `yaml:"deliveries_retention"`
+	TLS        TLS           `yaml:"tls"`
+	SASL       SASL          `yaml:"sasl"`
+	Session    time.Duration `yaml:"session_timeout"`
+	Embedded   EmbeddedLog   `yaml:"embedded"`
+}
+
+// TLS of a connection to a broker or a warehouse.
+type TLS struct {
+	Enabled  bool   `yaml:"enabled"`
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// SASL of a connection to a broker.
+type SASL struct {
+	Mechanism string `yaml:"mechanism"` // plain, scram-sha-256, scram-sha-512
+	Username  string `yaml:"username"`
+	Password  Secret `yaml:"password"`
+}
+
+// EmbeddedLog are the settings of the broker inside this process.
+type EmbeddedLog struct {
+	Port         int   `yaml:"port"` // 0: any free one
+	MaxBytes     int64 `yaml:"max_bytes"`
+	SegmentBytes int64 `yaml:"segment_bytes"`
+}
+
+// Warehouse says which ClickHouse: embedded where no URL is given.
+type Warehouse struct {
+	URL      string            `yaml:"url"`
+	User     string            `yaml:"user"`
+	Password Secret            `yaml:"password"`
+	Database string            `yaml:"database"`
+	TLS      TLS               `yaml:"tls"`
+	Embedded EmbeddedWarehouse `yaml:"embedded"`
+}
+
+// EmbeddedWarehouse are the settings of the ClickHouse engine in a child process.
+type EmbeddedWarehouse struct {
+	Library string `yaml:"library"` // path of libchdb.so; empty: looked for
+	Port    int    `yaml:"port"`    // 0: any free one
+}
+
+// An Account is a connected CRM account: where bare webhooks are completed from.
+type Account struct {
+	Kind     string `yaml:"kind"` // hubspot
+	BaseURL  string `yaml:"base_url"`
+	Token    Secret `yaml:"token"`
+	Per10s   int    `yaml:"requests_per_10s"` // this router's share of the account's budget for reads
+	PortalID int64  `yaml:"portal_id"`
+	Currency string `yaml:"currency"` // of deals that name none
+	Region   string `yaml:"region"`   // ISO country of phone numbers without a country code
+}
+
+// A Source is a configured way in.
+type Source struct {
+	Kind         string   `yaml:"kind"` // crm, hubspot, website, meta_api
+	Account      string   `yaml:"account"`
+	ClientSecret Secret   `yaml:"client_secret"` // hubspot: of the app whose webhooks these are
+	Signatures   []string `yaml:"signatures"`    // hubspot: v1, v2, v3
+	Region       string   `yaml:"region"`
+	Currency     string   `yaml:"currency"`
+}
+
+// A Destination is a configured way out.
+type Destination struct {
+	Kind         string    `yaml:"kind"`
+	Mode         string    `yaml:"mode"` // dry_run, test, live, disabled
+	BaseURL      string    `yaml:"base_url"`
+	AllowPrivate bool      `yaml:"allow_private"`
+	Token        Secret    `yaml:"token"`
+	Settings     yaml.Node `yaml:"settings"` // the vendor's own
+}
+
+// Delivery are the settings of every lane.
+type Delivery struct {
+	AwaitFor   time.Duration `yaml:"await_identity"`
+	RetryFor   time.Duration `yaml:"retry_for"`
+	BackoffMin time.Duration `yaml:"backoff_min"`
+	BackoffMax time.Duration `yaml:"backoff_max"`
+}
+
+// Default is what holds where the file says nothing.
+func Default() Config {
+	return Config{
+		DataDir: "data",
+		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
+		Log: Log{
+			Prefix: "tributary.", Partitions: 2, Retention: 30 * 24 * time.Hour, Deliveries: 180 * 24 * time.Hour,
+			Session: 10 * time.Second, Embedded: EmbeddedLog{MaxBytes: 2 << 30, SegmentBytes: 64 << 20},
+		},
+		Warehouse: Warehouse{Database: "tributary"},
+		Delivery:  Delivery{AwaitFor: 24 * time.Hour, RetryFor: 72 * time.Hour, BackoffMin: time.Second, BackoffMax: 15 * time.Minute},
+	}
+}
+
+// A Mistake is one thing wrong in a configuration file, at its place.
+type Mistake struct {
+	File         string
+	Line, Column int
+	Message      string
+}
+
+func (m Mistake) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", m.File, m.Line, m.Column, m.Message)
+}
+
+// Load reads a file. The error joins every Mistake. Paths in it are relative to the
+// file's own folder.
+func Load(path string, kinds []destinations.Kind) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w (tributary init writes one)", err)
+	}
+	c, err := Parse(path, text, kinds)
+	if err != nil {
+		return Config{}, err
+	}
+	c.rebase(filepath.Dir(path))
+	return c, nil
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
+
+// Parse reads a configuration text; name stands for it in messages.
+func Parse(name string, text []byte, kinds []destinations.Kind) (Config, error) {
+	c := Default()
+	var doc, more yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		m := Mistake{File: name, Line: 1, Column: 1, Message: err.Error()}
+		if p := yamlLine.FindStringSubmatch(err.Error()); p != nil {
+			fmt.Sscan(p[1], &m.Line)
+			m.Message = "not YAML: " + p[2]
+		}
+		return c, m
+	}
+	s := destinations.Decode(&doc, &c)
+	if err := d.Decode(&more); err == nil && doc.Kind != 0 {
+		return c, Mistake{File: name, Line: more.Line, Column: 1, Message: "a second document begins here; there is one configuration in a file"}
+	}
+	c.validate(s, kinds)
+	var errs []error
+	for _, p := range s.Problems() {
+		errs = append(errs, Mistake{File: name, Line: max(p.Line, 1), Column: max(p.Column, 1), Message: p.Message})
+	}
+	return c, errors.Join(errs...)
+}
+
+func keys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Secrets lists every secret by its path in the file; those not given are "".
+func (c *Config) Secrets() map[string]Secret {
+	out := map[string]Secret{"data_key": c.DataKey, "log.sasl.password": c.Log.SASL.Password, "warehouse.password": c.Warehouse.Password}
+	for n, a := range c.Accounts {
+		out["accounts."+n+".token"] = a.Token
+	}
+	for n, s := range c.Sources {
+		out["sources."+n+".client_secret"] = s.ClientSecret
+	}
+	for n, d := range c.Destinations {
+		out["destinations."+n+".token"] = d.Token
+	}
+	return out
+}
+
+// rebase makes the paths of the file absolute: they are relative to its folder.
+func (c *Config) rebase(dir string) {
+	abs := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	abs(&c.DataDir)
+	for i := range c.Mapping {
+		abs(&c.Mapping[i])
+	}
+	for _, p := range []*string{&c.HTTP.CertFile, &c.HTTP.KeyFile, &c.Log.TLS.CAFile, &c.Log.TLS.CertFile, &c.Log.TLS.KeyFile,
+		&c.Warehouse.TLS.CAFile, &c.Warehouse.TLS.CertFile, &c.Warehouse.TLS.KeyFile, &c.Warehouse.Embedded.Library} {
+		abs(p)
+	}
+	base := func(s *Secret) {
+		if p, ok := strings.CutPrefix(string(*s), "file:"); ok && !filepath.IsAbs(p) {
+			*s = Secret("file:" + filepath.Join(dir, p))
+		}
+	}
+	base(&c.DataKey)
+	base(&c.Log.SASL.Password)
+	base(&c.Warehouse.Password)
+	for n, a := range c.Accounts {
+		base(&a.Token)
+		c.Accounts[n] = a
+	}
+	for n, s := range c.Sources {
+		base(&s.ClientSecret)
+		c.Sources[n] = s
+	}
+	for n, d := range c.Destinations {
+		base(&d.Token)
+		c.Destinations[n] = d
+	}
+}

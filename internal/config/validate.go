@@ -1,0 +1,239 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"tributary/destinations"
+)
+
+var (
+	nameShape     = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,40}$`)
+	prefixShape   = regexp.MustCompile(`^[a-zA-Z0-9._-]*$`)
+	databaseShape = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,62}$`)
+	currencyShape = regexp.MustCompile(`^[A-Z]{3}$`)
+	countryShape  = regexp.MustCompile(`^[A-Z]{2}$`)
+)
+
+func (c *Config) validate(s *destinations.Section, kinds []destinations.Kind) {
+	c.validateHTTP(s)
+	c.validateLog(s)
+	c.validateWarehouse(s)
+	c.validateDelivery(s)
+	secrets := c.Secrets()
+	for _, path := range keys(secrets) {
+		if err := secrets[path].check(); err != nil {
+			s.Problem(path, "%s: %v", path, err)
+		}
+	}
+	for _, name := range keys(c.Accounts) {
+		c.validateAccount(s, name, c.Accounts[name])
+	}
+	for _, name := range keys(c.Sources) {
+		c.validateSource(s, name, c.Sources[name])
+	}
+	byName := map[string]destinations.Kind{}
+	for _, k := range kinds {
+		byName[k.Name] = k
+	}
+	for _, name := range keys(c.Destinations) {
+		c.validateDestination(s, name, c.Destinations[name], byName)
+	}
+}
+
+func (c *Config) validateHTTP(s *destinations.Section) {
+	if strings.TrimSpace(c.DataDir) == "" {
+		s.Problem("data_dir", "data_dir is empty: name a folder")
+	}
+	address(s, "http.listen", c.HTTP.Listen)
+	webAddress(s, "http.public_url", c.HTTP.PublicURL)
+	together(s, "http", c.HTTP.CertFile, c.HTTP.KeyFile)
+}
+
+func (c *Config) validateLog(s *destinations.Section) {
+	l := c.Log
+	destinations.Within(s, "log.partitions", l.Partitions, 1, 256)
+	destinations.Within(s, "log.retention", l.Retention, time.Hour, 10*year)
+	destinations.Within(s, "log.deliveries_retention", l.Deliveries, time.Hour, 10*year)
+	destinations.Within(s, "log.session_timeout", l.Session, 100*time.Millisecond, 5*time.Minute)
+	destinations.Within(s, "log.embedded.max_bytes", l.Embedded.MaxBytes, 8<<20, 1<<40)
+	destinations.Within(s, "log.embedded.segment_bytes", l.Embedded.SegmentBytes, 1<<16, 1<<30)
+	destinations.Within(s, "log.embedded.port", l.Embedded.Port, 0, 65535)
+	if !prefixShape.MatchString(l.Prefix) {
+		s.Problem("log.prefix", "log.prefix %q may hold letters, digits, '.', '_' and '-' only", l.Prefix)
+	}
+	for i, b := range l.Brokers {
+		address(s, fmt.Sprintf("log.brokers.%d", i), b)
+	}
+	if l.SASL.Mechanism != "" {
+		s.OneOf("log.sasl.mechanism", l.SASL.Mechanism, "plain", "scram-sha-256", "scram-sha-512")
+		if l.SASL.Username == "" || l.SASL.Password == "" {
+			s.Problem("log.sasl", "log.sasl needs username and password")
+		}
+	} else if l.SASL.Username != "" || l.SASL.Password != "" {
+		s.Problem("log.sasl", "log.sasl needs mechanism: plain, scram-sha-256 or scram-sha-512")
+	}
+	if len(l.Brokers) == 0 && (l.SASL.Mechanism != "" || l.TLS.Enabled) {
+		s.Problem("log", "log.tls and log.sasl need log.brokers: the embedded log listens on loopback only")
+	}
+	l.TLS.validate(s, "log.tls")
+}
+
+func (c *Config) validateWarehouse(s *destinations.Section) {
+	w := c.Warehouse
+	webAddress(s, "warehouse.url", w.URL)
+	if !databaseShape.MatchString(w.Database) {
+		s.Problem("warehouse.database", "warehouse.database %q must be letters, digits and '_', a letter first", w.Database)
+	}
+	destinations.Within(s, "warehouse.embedded.port", w.Embedded.Port, 0, 65535)
+	if w.URL == "" && (w.User != "" || w.Password != "" || w.TLS != TLS{}) {
+		s.Problem("warehouse", "warehouse.user, password and tls need warehouse.url: the embedded engine makes its own")
+	}
+	w.TLS.validate(s, "warehouse.tls")
+	if w.TLS.Enabled && strings.HasPrefix(w.URL, "http://") {
+		s.Problem("warehouse.tls", "warehouse.tls needs a warehouse.url that begins with https://")
+	}
+}
+
+func (t TLS) validate(s *destinations.Section, path string) {
+	together(s, path, t.CertFile, t.KeyFile)
+	if !t.Enabled && t != (TLS{}) {
+		s.Problem(path, "%s names files but is not enabled: add enabled: true", path)
+	}
+}
+
+func (c *Config) validateDelivery(s *destinations.Section) {
+	d := c.Delivery
+	destinations.Within(s, "delivery.await_identity", d.AwaitFor, 0, year)
+	destinations.Within(s, "delivery.retry_for", d.RetryFor, 0, year)
+	destinations.Within(s, "delivery.backoff_min", d.BackoffMin, time.Millisecond, time.Hour)
+	destinations.Within(s, "delivery.backoff_max", d.BackoffMax, time.Millisecond, 24*time.Hour)
+	if d.BackoffMin > d.BackoffMax {
+		s.Problem("delivery.backoff_max", "delivery.backoff_max (%v) is less than delivery.backoff_min (%v)", d.BackoffMax, d.BackoffMin)
+	}
+}
+
+func (c *Config) validateAccount(s *destinations.Section, name string, a Account) {
+	at := "accounts." + name
+	named(s, at, "account", name)
+	oneOf(s, at, "kind", a.Kind, "hubspot")
+	webAddress(s, at+".base_url", a.BaseURL)
+	if a.Per10s < 0 {
+		s.Problem(at+".requests_per_10s", "%s.requests_per_10s must not be negative", at)
+	}
+	if a.PortalID < 0 {
+		s.Problem(at+".portal_id", "%s.portal_id must not be negative", at)
+	}
+	currency(s, at+".currency", a.Currency)
+	country(s, at+".region", a.Region)
+}
+
+var sourceKinds = []string{"crm", "hubspot", "website", "meta_api"}
+
+func (c *Config) validateSource(s *destinations.Section, name string, src Source) {
+	at := "sources." + name
+	named(s, at, "source", name)
+	oneOf(s, at, "kind", src.Kind, sourceKinds...)
+	if src.Account != "" && src.Account != "hubspot" {
+		s.OneOf(at+".account", src.Account, keys(c.Accounts)...)
+	}
+	for i, v := range src.Signatures {
+		s.OneOf(fmt.Sprintf("%s.signatures.%d", at, i), v, "v1", "v2", "v3")
+	}
+	switch {
+	case src.Kind == "hubspot" && src.ClientSecret == "":
+		s.Problem(at, "%s needs client_secret: the client secret of the HubSpot app, which signs its webhooks", at)
+	case slices.Contains(sourceKinds, src.Kind) && src.Kind != "hubspot" && src.ClientSecret != "":
+		s.Problem(at+".client_secret", "%s.client_secret is only for sources of kind hubspot; other callers use a key", at)
+	}
+	currency(s, at+".currency", src.Currency)
+	country(s, at+".region", src.Region)
+}
+
+func (c *Config) validateDestination(s *destinations.Section, name string, d Destination, kinds map[string]destinations.Kind) {
+	at := "destinations." + name
+	named(s, at, "destination", name)
+	oneOf(s, at, "kind", d.Kind, keys(kinds)...)
+	oneOf(s, at, "mode", d.Mode, "dry_run", "test", "live", "disabled")
+	webAddress(s, at+".base_url", d.BaseURL)
+	k, ok := kinds[d.Kind]
+	if !ok {
+		return
+	}
+	if d.Mode == "test" && k.TestMode == nil {
+		s.Problem(at+".mode", "%s has no test facility; use dry_run or live", d.Kind)
+	}
+	if (d.Mode == "live" || d.Mode == "test") && d.Token == "" && k.Credential != "" {
+		s.Problem(at, "%s is %s and needs a token: %s", at, d.Mode, k.Credential)
+	}
+	section := d.Settings
+	if section.Kind == 0 {
+		section = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	}
+	_, problems := k.New(&section)
+	for _, p := range problems {
+		s.Place(p, at)
+	}
+}
+
+const year = 365 * 24 * time.Hour
+
+func named(s *destinations.Section, at, what, name string) {
+	if !nameShape.MatchString(name) {
+		s.Problem(at, "the %s's name %q may hold lower-case letters, digits, '_' and '-', a letter first", what, name)
+	}
+}
+
+// oneOf is a setting that must be there and be one of those known.
+func oneOf(s *destinations.Section, at, field, v string, known ...string) {
+	path := at + "." + field
+	if !s.Given(path) {
+		s.Problem(at, "%s is missing: it is one of %s", path, strings.Join(known, ", "))
+		return
+	}
+	s.OneOf(path, v, known...)
+}
+
+func address(s *destinations.Section, path, v string) {
+	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {
+		s.Problem(path, "%s is %q; it must be host:port", path, v)
+	}
+}
+
+func webAddress(s *destinations.Section, path, v string) {
+	if v == "" {
+		return
+	}
+	u, err := url.Parse(v)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		s.Problem(path, "%s must begin with http:// or https:// and name a host", path)
+	case u.User != nil:
+		s.Problem(path, "%s must hold no user and no password: there are settings for them", path)
+	}
+}
+
+func together(s *destinations.Section, path, cert, key string) {
+	if (cert == "") != (key == "") {
+		s.Problem(path, "%[1]s.cert_file and %[1]s.key_file go together", path)
+	}
+}
+
+func currency(s *destinations.Section, path, v string) {
+	if v != "" && !currencyShape.MatchString(v) {
+		s.Problem(path, "%s is %q; it must be an ISO 4217 code such as EUR", path, v)
+	}
+}
+
+func country(s *destinations.Section, path, v string) {
+	if v != "" && !countryShape.MatchString(v) {
+		s.Problem(path, "%s is %q; it must be an ISO 3166 code such as DE", path, v)
+	}
+}

@@ -1,0 +1,251 @@
+package kafkalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"tributary/internal/eventlog"
+)
+
+// errClosed is what a closed log answers.
+var errClosed = errors.New("the log is closed")
+
+// recheck is how long a topic's partition count is taken as known. Topics seldom grow.
+const recheck = 10 * time.Second
+
+// Append writes records and returns once the brokers hold them for good. It joins what
+// other callers append at the same moment (see queue). When ctx ends first it returns at
+// once, the records may still be written, and their bytes must not be changed.
+//
+// A lost answer or a new leader is retried inside, for Timeout in all; such a retry can
+// write records twice, as appending again can.
+func (l *Log) Append(ctx context.Context, topicName string, records ...eventlog.Record) ([]eventlog.Record, error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
+	out, err := l.append(ctx, topicName, records)
+	if err != nil {
+		return nil, fmt.Errorf("append to %s: %w", topicName, err)
+	}
+	return out, nil
+}
+
+func (l *Log) append(ctx context.Context, topicName string, records []eventlog.Record) ([]eventlog.Record, error) {
+	t, err := l.topic(ctx, topicName)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
+	}
+	out := make([]eventlog.Record, len(records))
+	for i, r := range records {
+		r.Topic = topicName
+		out[i] = r
+	}
+	calls, err := l.hand(ctx, t, out)
+	// Wait for all of them, so that an error does not hide what is still being written.
+	for _, c := range calls {
+		select {
+		case <-c.done:
+			err = firstOf(err, c.err)
+		case <-ctx.Done():
+			for _, c := range calls {
+				c.abandon()
+			}
+			return nil, ctx.Err()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range calls {
+		c.place(out)
+	}
+	return out, nil
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// hand gives records to the queues of their partitions: one call for those without a
+// key, and one for every partition that keys hash to.
+func (l *Log) hand(ctx context.Context, t *topic, records []eventlog.Record) ([]*call, error) {
+	var keyless []int
+	var keyed map[int][]int
+	for i, r := range records {
+		if len(r.Key) == 0 {
+			keyless = append(keyless, i)
+			continue
+		}
+		if keyed == nil {
+			keyed = make(map[int][]int)
+		}
+		p := t.hash(r.Key)
+		keyed[p] = append(keyed[p], i)
+	}
+	var calls []*call
+	add := func(q *queue, which []int) error {
+		c := newCall(records, which, l.opts.Timeout)
+		if err := l.reserve(ctx, c); err != nil {
+			return err
+		}
+		if err := q.add(c); err != nil {
+			l.room.Release(c.weight)
+			return err
+		}
+		calls = append(calls, c)
+		return nil
+	}
+	if keyless != nil {
+		if err := add(t.pick(), keyless); err != nil {
+			return calls, err
+		}
+	}
+	for p, which := range keyed {
+		if err := add(t.queue(p), which); err != nil {
+			return calls, err
+		}
+	}
+	return calls, nil
+}
+
+// reserve takes room for a call among the records waiting to be written, and waits for
+// room as long as an append may take.
+func (l *Log) reserve(ctx context.Context, c *call) error {
+	c.weight = min(int64(c.bytes), int64(l.opts.PendingBytes))
+	wait, cancel := context.WithTimeout(ctx, l.opts.Timeout)
+	defer cancel()
+	if err := l.room.Acquire(wait, c.weight); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: %d bytes wait to be written already", eventlog.ErrUnavailable, l.opts.PendingBytes)
+	}
+	return nil
+}
+
+// A topic knows its partitions' queues and which of them records without a key go to.
+type topic struct {
+	log  *Log
+	name string
+
+	mu      sync.Mutex
+	checked time.Time
+	ids     []int // 0, 1, …: what the hash chooses from
+	queues  []*queue
+	slots   [2]slot
+	next    int // the partition that a slot moves on to
+}
+
+// A slot is one of the two partitions that take records without a key at a time.
+type slot struct {
+	partition int
+	began     int64 // the queue's batches when the slot came to it
+}
+
+// stay is how many batches a slot gives one partition before it moves on to the next, so
+// that all partitions fill evenly though only two are written at a time.
+const stay = 64
+
+// topic gives a topic's state, asking how many partitions it has at first and from time
+// to time.
+func (l *Log) topic(ctx context.Context, name string) (*topic, error) {
+	l.mu.Lock()
+	t := l.topics[name]
+	l.mu.Unlock()
+	if t != nil && t.fresh() {
+		return t, nil
+	}
+	n, err := l.countPartitions(ctx, name)
+	if err != nil {
+		if t != nil {
+			return t, nil // as it was; the produce request will tell
+		}
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t = l.topics[name]; t == nil {
+		t = &topic{log: l, name: name}
+		l.topics[name] = t
+	}
+	t.grow(n)
+	return t, nil
+}
+
+func (t *topic) fresh() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.checked) < recheck
+}
+
+func (t *topic) grow(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.checked = time.Now()
+	if len(t.ids) == 0 {
+		t.slots[1].partition = min(1, n-1)
+		t.next = min(2, n) % n
+	}
+	for p := len(t.ids); p < n; p++ {
+		t.ids = append(t.ids, p)
+		t.queues = append(t.queues, &queue{log: t.log, topic: t.name, partition: p})
+	}
+}
+
+func (t *topic) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.ids)
+}
+
+func (t *topic) queue(p int) *queue {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.queues[p]
+}
+
+func (t *topic) hash(key []byte) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: key}, t.ids...)
+}
+
+// pick chooses the queue for records without a key: the less busy of the two slots, the
+// first when both are idle, so that few callers share one batch.
+func (t *topic) pick() *queue {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a, b := t.settle(0), t.settle(1)
+	if b.load() < a.load() {
+		return b
+	}
+	return a
+}
+
+// settle moves a slot on when its partition had its share, and gives its queue.
+func (t *topic) settle(i int) *queue {
+	s := &t.slots[i]
+	q := t.queues[s.partition]
+	n := len(t.queues)
+	if n <= len(t.slots) || q.batches.Load()-s.began < stay {
+		return q
+	}
+	for t.next == t.slots[0].partition || t.next == t.slots[1].partition {
+		t.next = (t.next + 1) % n
+	}
+	s.partition, t.next = t.next, (t.next+1)%n
+	q = t.queues[s.partition]
+	s.began = q.batches.Load()
+	return q
+}

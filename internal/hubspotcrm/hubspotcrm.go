@@ -1,0 +1,262 @@
+// Package hubspotcrm reads HubSpot's CRM: contacts, companies and deals in batches with
+// their associations. Facts: reference §4.1, §4.9, §6 of HubSpot's API as of 2026-09.
+package hubspotcrm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"tributary/canonical"
+	"tributary/canonical/wire"
+)
+
+// BatchSize is HubSpot's limit for one batch read.
+const BatchSize = 100
+
+// plural is the path segment of an object type.
+var plural = map[string]string{"contact": "contacts", "company": "companies", "deal": "deals"}
+
+// A Client reads one account. Calls wait for the account's budget.
+type Client struct {
+	BaseURL string
+	Token   func() string
+	Budget  *rate.Limiter
+	HTTP    *http.Client
+}
+
+// A Trouble is an answer that was not the objects asked for. Halt means that no call
+// will work until somebody acts; otherwise After says how long to wait.
+type Trouble struct {
+	Status int
+	Words  string
+	Halt   bool
+	After  time.Duration
+}
+
+func (t *Trouble) Error() string {
+	return fmt.Sprintf("HubSpot answered %d: %s", t.Status, t.Words)
+}
+
+// Read reads objects of one type by id. An id that the account does not hold is missing
+// from the answer; one that was merged away comes with the survivor's CurrentID.
+func (c *Client) Read(ctx context.Context, objectType string, ids []string) (map[string]canonical.ReadObject, error) {
+	out := map[string]canonical.ReadObject{}
+	for chunk := range chunks(ids, BatchSize) {
+		var inputs []map[string]string
+		for _, id := range chunk {
+			inputs = append(inputs, map[string]string{"id": id})
+		}
+		var answer struct {
+			Results []struct {
+				ID         string             `json:"id"`
+				Properties map[string]*string `json:"properties"`
+			} `json:"results"`
+		}
+		body := map[string]any{"inputs": inputs, "properties": wire.Properties(objectType)}
+		if err := c.post(ctx, "/crm/v3/objects/"+plural[objectType]+"/batch/read", body, &answer); err != nil {
+			return nil, fmt.Errorf("read %s: %w", plural[objectType], err)
+		}
+		asked := map[string]bool{}
+		for _, id := range chunk {
+			asked[id] = true
+		}
+		for _, r := range answer.Results {
+			o := canonical.ReadObject{Type: objectType, ID: r.ID, Properties: map[string]string{}}
+			for k, v := range r.Properties {
+				if v != nil {
+					o.Properties[k] = *v
+				}
+			}
+			if asked[r.ID] { // else it answers for an id that was merged away
+				out[r.ID] = o
+				delete(asked, r.ID)
+			}
+		}
+		if err := c.merged(ctx, objectType, asked, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// merged looks once more, one by one, for ids that the batch gave no result under their
+// own name: a GET by an old id answers with the surviving record.
+func (c *Client) merged(ctx context.Context, objectType string, left map[string]bool, out map[string]canonical.ReadObject) error {
+	ids := make([]string, 0, len(left))
+	for id := range left {
+		ids = append(ids, id)
+	}
+	sort.Strings(ids)
+	for _, id := range ids {
+		var r struct {
+			ID         string             `json:"id"`
+			Properties map[string]*string `json:"properties"`
+		}
+		path := "/crm/v3/objects/" + plural[objectType] + "/" + id + "?properties=" + strings.Join(wire.Properties(objectType), ",")
+		err := c.call(ctx, http.MethodGet, path, nil, &r)
+		var t *Trouble
+		if errors.As(err, &t) && t.Status == http.StatusNotFound {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", objectType, err)
+		}
+		o := canonical.ReadObject{Type: objectType, ID: id, Properties: map[string]string{}}
+		if r.ID != id {
+			o.CurrentID = r.ID
+		}
+		for k, v := range r.Properties {
+			if v != nil {
+				o.Properties[k] = *v
+			}
+		}
+		out[id] = o
+	}
+	return nil
+}
+
+// Associated reads which objects of one type belong to those given: ids by id, the
+// primary first, else ascending.
+func (c *Client) Associated(ctx context.Context, from string, ids []string, to string) (map[string][]string, error) {
+	out := map[string][]string{}
+	for chunk := range chunks(ids, 1000) {
+		var inputs []map[string]string
+		for _, id := range chunk {
+			inputs = append(inputs, map[string]string{"id": id})
+		}
+		var answer struct {
+			Results []struct {
+				From struct {
+					ID string `json:"id"`
+				} `json:"from"`
+				To []struct {
+					ID    json.Number `json:"toObjectId"`
+					Types []struct {
+						ID json.Number `json:"typeId"`
+					} `json:"associationTypes"`
+				} `json:"to"`
+			} `json:"results"`
+		}
+		path := "/crm/v4/associations/" + plural[from] + "/" + plural[to] + "/batch/read"
+		if err := c.post(ctx, path, map[string]any{"inputs": inputs}, &answer); err != nil {
+			return nil, fmt.Errorf("read associations of %s: %w", plural[from], err)
+		}
+		for _, r := range answer.Results {
+			primary := map[string]bool{}
+			var list []string
+			for _, t := range r.To {
+				list = append(list, t.ID.String())
+				for _, k := range t.Types {
+					switch k.ID.String() { // the primary types of contact→company, deal→company
+					case "1", "5":
+						primary[t.ID.String()] = true
+					}
+				}
+			}
+			sort.Slice(list, func(i, j int) bool {
+				if primary[list[i]] != primary[list[j]] {
+					return primary[list[i]]
+				}
+				return less(list[i], list[j])
+			})
+			out[r.From.ID] = list
+		}
+	}
+	return out, nil
+}
+
+// less orders record ids as numbers.
+func less(a, b string) bool {
+	x, errX := strconv.ParseInt(a, 10, 64)
+	y, errY := strconv.ParseInt(b, 10, 64)
+	if errX != nil || errY != nil {
+		return a < b
+	}
+	return x < y
+}
+
+func chunks(ids []string, n int) func(func([]string) bool) {
+	return func(yield func([]string) bool) {
+		for len(ids) > 0 {
+			k := min(n, len(ids))
+			if !yield(ids[:k]) {
+				return
+			}
+			ids = ids[k:]
+		}
+	}
+}
+
+func (c *Client) post(ctx context.Context, path string, body, into any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, http.MethodPost, path, b, into)
+}
+
+const maxAnswer = 16 << 20
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	if err := c.Budget.Wait(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.BaseURL, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.Token())
+	r.Header.Set("Content-Type", "application/json")
+	res, err := c.HTTP.Do(r)
+	if err != nil {
+		return errors.New("HubSpot cannot be reached") // the cause names the URL with ids
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return errors.New("HubSpot's answer broke off")
+	}
+	if res.StatusCode/100 == 2 {
+		return json.Unmarshal(b, into)
+	}
+	return trouble(res, b)
+}
+
+// trouble reads a refusal by status first, category second, message never.
+func trouble(res *http.Response, body []byte) *Trouble {
+	var e struct {
+		Category   string `json:"category"`
+		PolicyName string `json:"policyName"`
+	}
+	_ = json.Unmarshal(body, &e) // an HTML body says nothing more than its status
+	t := &Trouble{Status: res.StatusCode, Words: e.Category, After: 2 * time.Second}
+	switch {
+	case res.StatusCode == http.StatusUnauthorized, res.StatusCode == http.StatusForbidden:
+		t.Halt = true
+	case res.StatusCode == http.StatusTooManyRequests:
+		t.After = 10 * time.Second
+		if e.PolicyName == "DAILY" {
+			t.After = 10 * time.Minute // until the account's midnight; asked again meanwhile
+		}
+		if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+			t.After = time.Duration(s) * time.Second
+		}
+	}
+	return t
+}
+
+// Halting says whether nothing will work until somebody acts, and how long to wait.
+func (t *Trouble) Halting() (bool, time.Duration) { return t.Halt, t.After }

@@ -1,0 +1,308 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"time"
+
+	"tributary/canonical"
+	"tributary/canonical/wire"
+	"tributary/destinations/delivery"
+	"tributary/internal/eventlog"
+)
+
+// Books count from the topics what was accepted and what became of it: both balances of
+// the design. They are an operator's question, not a hot path: the whole log is read.
+type Books struct {
+	Log     eventlog.Log
+	Topics  eventlog.Topics
+	Prefix  string
+	Account func(canonical.Receipt) string // the connected account a bare receipt is completed from
+	Index   *Index
+	// Fates asks the warehouse for the fates of receipts whose record the log and the index
+	// no longer hold.
+	Fates    func(ctx context.Context, ids []canonical.ReceiptID) (map[canonical.ReceiptID]canonical.Fate, error)
+	Accounts []string
+	Lanes    map[string]*delivery.Lane
+}
+
+// A ReceiptBalance is the balance of one source, by distinct receipt id:
+// accepted = event + observation + facts only + completed + quarantined + erased + waiting + lost.
+type ReceiptBalance struct {
+	Source      string `json:"source"`
+	Accepted    int    `json:"accepted"`
+	Event       int    `json:"event"`
+	Observation int    `json:"observation"`
+	FactsOnly   int    `json:"facts_only"`
+	Completed   int    `json:"completed"`
+	Quarantined int    `json:"quarantined"`
+	Erased      int    `json:"erased"`
+	Waiting     int    `json:"waiting"`
+	Lost        int    `json:"lost"`
+}
+
+// A DeliveryBalance is the balance of one destination: events since its activation, and
+// earlier ones asked for by replay = delivered + dead + suppressed + parked + pending + lost.
+type DeliveryBalance struct {
+	Destination string         `json:"destination"`
+	Events      int            `json:"events"`
+	Delivered   int            `json:"delivered"`
+	Dead        int            `json:"dead"`
+	Suppressed  map[string]int `json:"suppressed"`
+	Parked      map[string]int `json:"parked"`
+	Pending     int            `json:"pending"`
+	Lost        int            `json:"lost"`
+}
+
+// Balanced is true when everything accepted came to something known.
+func (b ReceiptBalance) Balanced() bool {
+	return b.Lost == 0 && b.Accepted == b.Event+b.Observation+b.FactsOnly+b.Completed+b.Quarantined+b.Erased+b.Waiting
+}
+
+// Balanced is true when every event has a state or is still to come to one.
+func (b DeliveryBalance) Balanced() bool {
+	sum := b.Delivered + b.Dead + b.Pending
+	for _, n := range b.Suppressed {
+		sum += n
+	}
+	for _, n := range b.Parked {
+		sum += n
+	}
+	return b.Lost == 0 && b.Events == sum
+}
+
+// Receipts counts the first balance, over the receipts that the log still holds.
+func (b *Books) Receipts(ctx context.Context) ([]ReceiptBalance, error) {
+	// What is committed is asked before the fates are looked up: a fate may come meanwhile,
+	// a commit without one may not.
+	done, err := b.finished(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := map[string]*ReceiptBalance{}
+	missing := map[canonical.ReceiptID]*ReceiptBalance{}
+	seen := map[canonical.ReceiptID]bool{}
+	err = b.scan(ctx, b.Topics.Inbound, func(r eventlog.Record) error {
+		rc, err := decode[canonical.Receipt](r)
+		if err != nil || seen[rc.ID] {
+			return err
+		}
+		seen[rc.ID] = true
+		row := rows[rc.Source]
+		if row == nil {
+			row = &ReceiptBalance{Source: rc.Source}
+			rows[rc.Source] = row
+		}
+		row.Accepted++
+		w, _, err := b.Index.Receipt(rc.ID)
+		switch {
+		case err != nil:
+			return err
+		case row.count(w.Fate):
+		case done.waits(rc, r):
+			row.Waiting++
+		default:
+			missing[rc.ID] = row
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := b.recall(ctx, missing); err != nil {
+		return nil, err
+	}
+	out := make([]ReceiptBalance, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, *r)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Source < out[j].Source })
+	return out, nil
+}
+
+// count adds a receipt with a fate; false: it has none.
+func (b *ReceiptBalance) count(f canonical.Fate) bool {
+	switch f {
+	case canonical.FateEvent:
+		b.Event++
+	case canonical.FateObservation:
+		b.Observation++
+	case canonical.FateFacts:
+		b.FactsOnly++
+	case canonical.FateCompleted:
+		b.Completed++
+	case canonical.FateQuarantined:
+		b.Quarantined++
+	case canonical.FateErased:
+		b.Erased++
+	default:
+		return false
+	}
+	return true
+}
+
+// recall asks the warehouse for what came to nothing that is known here: it was trimmed,
+// or it is lost.
+func (b *Books) recall(ctx context.Context, missing map[canonical.ReceiptID]*ReceiptBalance) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	ids := make([]canonical.ReceiptID, 0, len(missing))
+	for id := range missing {
+		ids = append(ids, id)
+	}
+	fates, err := b.Fates(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("look for fates in the warehouse: %w", err)
+	}
+	for id, row := range missing {
+		if !row.count(fates[id]) {
+			row.Lost++
+		}
+	}
+	return nil
+}
+
+// A finish is how far the stages that give fates have committed.
+type finish struct {
+	resolve []int64
+	fetch   map[string][]int64
+	account func(canonical.Receipt) string
+}
+
+func (b *Books) finished(ctx context.Context) (finish, error) {
+	f := finish{fetch: map[string][]int64{}, account: b.Account}
+	var err error
+	if f.resolve, err = b.Log.Committed(ctx, ResolveGroup(b.Prefix), b.Topics.Inbound); err != nil {
+		return f, err
+	}
+	for _, account := range b.Accounts {
+		if f.fetch[account], err = b.Log.Committed(ctx, FetchGroup(b.Prefix, account), b.Topics.Inbound); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// waits is true when the stage that gives a receipt its fate has not come past it.
+func (f finish) waits(rc canonical.Receipt, r eventlog.Record) bool {
+	done := f.resolve
+	if wire.Bare(rc) {
+		done = f.fetch[f.account(rc)]
+	}
+	return r.Partition >= len(done) || r.Offset >= done[r.Partition]
+}
+
+// Deliveries counts the second balance of every configured destination.
+func (b *Books) Deliveries(ctx context.Context) ([]DeliveryBalance, error) {
+	events := map[canonical.EventKey]canonical.Position{}
+	err := b.scan(ctx, b.Topics.Events, func(r eventlog.Record) error {
+		if r.Type != eventlog.TypeEvent {
+			return nil
+		}
+		e, err := decode[canonical.Event](r)
+		if _, had := events[e.Key()]; !had {
+			events[e.Key()] = canonical.Position{Partition: r.Partition, Offset: r.Offset}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	replayed := map[string]map[canonical.EventKey]bool{}
+	err = b.scan(ctx, b.Topics.Replays, func(r eventlog.Record) error {
+		o, err := decode[canonical.ReplayOrder](r)
+		for _, d := range o.Destinations {
+			if replayed[d] == nil {
+				replayed[d] = map[canonical.EventKey]bool{}
+			}
+			replayed[d][o.Event.Key()] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []DeliveryBalance
+	for name, lane := range b.Lanes {
+		row, err := b.destination(ctx, name, lane, events, replayed[name])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Destination < out[j].Destination })
+	return out, nil
+}
+
+func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lane, events map[canonical.EventKey]canonical.Position, replayed map[canonical.EventKey]bool) (DeliveryBalance, error) {
+	row := DeliveryBalance{Destination: name, Suppressed: map[string]int{}, Parked: map[string]int{}}
+	committed, err := b.Log.Committed(ctx, delivery.Group(b.Prefix, name), b.Topics.Events)
+	if err != nil {
+		return row, err
+	}
+	activation, _, err := lane.Ledger.Activation(name)
+	if err != nil {
+		return row, err
+	}
+	begin := activation.End[b.Topics.Events]
+	for key, at := range events {
+		if at.Partition < len(begin) && at.Offset < begin[at.Partition] && !replayed[key] {
+			continue
+		}
+		row.Events++
+		parts, err := lane.State(key)
+		if err != nil {
+			return row, err
+		}
+		switch w := delivery.Worst(parts); w.State {
+		case canonical.StateDelivered:
+			row.Delivered++
+		case canonical.StateDead:
+			row.Dead++
+		case canonical.StateSuppressed:
+			row.Suppressed[w.Reason]++
+		case canonical.StateParked:
+			row.Parked[w.Reason]++
+		case canonical.StateIntent:
+			row.Pending++
+		default:
+			if at.Offset < committed[at.Partition] && !replayed[key] {
+				row.Lost++
+			} else {
+				row.Pending++
+			}
+		}
+	}
+	return row, nil
+}
+
+// scan reads a topic from its first to what is its end now.
+func (b *Books) scan(ctx context.Context, topic string, visit func(eventlog.Record) error) error {
+	first, end, err := b.Log.Bounds(ctx, topic)
+	if err != nil {
+		return err
+	}
+	for p := range end {
+		for at := first[p]; at < end[p]; {
+			records, err := b.Log.Read(ctx, topic, p, at, 5000, 5*time.Second)
+			if err != nil {
+				return err
+			}
+			for _, r := range records {
+				if r.Offset >= end[p] {
+					break
+				}
+				if err := visit(r); err != nil {
+					return err
+				}
+			}
+			if len(records) == 0 {
+				break
+			}
+			at = records[len(records)-1].Offset + 1
+		}
+	}
+	return nil
+}

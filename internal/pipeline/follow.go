@@ -1,0 +1,140 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tributary/canonical"
+	"tributary/destinations/delivery"
+	"tributary/identity"
+	"tributary/internal/eventlog"
+)
+
+// A folder is a local view of a topic: the ledger, the identity graph, the index.
+type folder interface {
+	// Next is the offset to read next from a partition.
+	Next(partition int) int64
+	// Apply folds records of one partition, in order, and remembers how far it got.
+	Apply(records []eventlog.Record) error
+}
+
+// Follow keeps a view at the end of its topic until ctx ends. behind is asked when the
+// log no longer reaches back to what the view needs next: it brings the view up to
+// first from the warehouse.
+func Follow(ctx context.Context, log eventlog.Log, topic string, view folder, behind func(ctx context.Context, partition int, first int64) error) error {
+	n, err := log.Partitions(ctx, topic)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for p := range n {
+		g.Go(func() error { return followPartition(ctx, log, topic, p, view, behind) })
+	}
+	return g.Wait()
+}
+
+func followPartition(ctx context.Context, log eventlog.Log, topic string, partition int, view folder, behind func(context.Context, int, int64) error) error {
+	for {
+		records, err := log.Read(ctx, topic, partition, view.Next(partition), 2000, 5*time.Second)
+		if errors.Is(err, eventlog.ErrOutOfRange) {
+			err = catchUp(ctx, log, topic, partition, view, behind)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("follow %s/%d: %w", topic, partition, err)
+		}
+		if len(records) == 0 {
+			continue
+		}
+		if err := view.Apply(records); err != nil {
+			return fmt.Errorf("follow %s/%d: %w", topic, partition, err)
+		}
+	}
+}
+
+// catchUp handles a view whose next offset lies outside the log: behind its first, or
+// past its end.
+func catchUp(ctx context.Context, log eventlog.Log, topic string, partition int, view folder, behind func(context.Context, int, int64) error) error {
+	first, end, err := log.Bounds(ctx, topic)
+	if err != nil {
+		return err
+	}
+	next := view.Next(partition)
+	switch {
+	case next > end[partition]:
+		return fmt.Errorf("local state has seen offset %d of %s/%d, but the log ends at %d: it is another log, or one that lost data; delete the local state to rebuild it from this log", next-1, topic, partition, end[partition])
+	case next < first[partition] && behind == nil:
+		return fmt.Errorf("%s/%d begins at %d, but local state needs it from %d", topic, partition, first[partition], next)
+	case next < first[partition]:
+		return behind(ctx, partition, first[partition])
+	}
+	return nil
+}
+
+// graph makes the identity view a folder of its one partition.
+type graph struct{ *identity.View }
+
+func (g graph) Next(int) int64 { return g.Offset() + 1 }
+
+func (g graph) Apply(records []eventlog.Record) error {
+	facts := make([]identity.Folded, 0, len(records))
+	for _, r := range records {
+		f, err := decode[canonical.Fact](r)
+		if err != nil {
+			return err
+		}
+		facts = append(facts, identity.Folded{Offset: r.Offset, Fact: f})
+	}
+	return g.Fold(facts)
+}
+
+// FollowIdentity folds the identity log into the view.
+func FollowIdentity(ctx context.Context, log eventlog.Log, topic string, view *identity.View) error {
+	return Follow(ctx, log, topic, graph{view}, nil)
+}
+
+// An History gives back what the topic deliveries no longer holds.
+type History interface {
+	DeliveriesBefore(ctx context.Context, partition int, from, to int64, each func(sealed []byte) error) error
+	Unseal(sealed []byte) ([]byte, error)
+}
+
+// FollowLedger folds deliveries into the ledger; what the log no longer holds comes from
+// the warehouse.
+func FollowLedger(ctx context.Context, log eventlog.Log, topic string, ledger *delivery.Ledger, history History) error {
+	return Follow(ctx, log, topic, ledger, func(ctx context.Context, partition int, first int64) error {
+		err := history.DeliveriesBefore(ctx, partition, ledger.Next(partition), first, func(sealed []byte) error {
+			b, err := history.Unseal(sealed)
+			if err != nil {
+				return err
+			}
+			var d canonical.Delivery
+			if err := json.Unmarshal(b, &d); err != nil {
+				return err
+			}
+			return ledger.Restore(d)
+		})
+		if err != nil {
+			return fmt.Errorf("rebuild the ledger of partition %d from the warehouse: %w", partition, err)
+		}
+		return ledger.Advance(partition, first)
+	})
+}
+
+// FollowIndex keeps the index of one topic. What the log no longer holds is not indexed:
+// the warehouse answers for it.
+func FollowIndex(ctx context.Context, log eventlog.Log, topic string, index *Index) error {
+	return Follow(ctx, log, topic, index.Of(topic), func(_ context.Context, partition int, first int64) error {
+		return index.Skip(topic, partition, first)
+	})
+}

@@ -1,0 +1,45 @@
+package pipeline
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what the stages do. Nil counts nothing.
+type Metrics struct {
+	receipts *prometheus.CounterVec
+	rows     *prometheus.CounterVec
+	reads    *prometheus.CounterVec
+}
+
+// NewMetrics registers the stages' metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		receipts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_receipts_resolved_total", Help: "Receipts resolved, by way in, fate and reason.",
+		}, []string{"way", "fate", "reason"}),
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_recorded_total", Help: "Records written to the warehouse, by topic.",
+		}, []string{"topic"}),
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_crm_reads_total", Help: "CRM objects needed to complete receipts, by account and where they came from (cache, crm).",
+		}, []string{"account", "from"}),
+	}
+	r.MustRegister(m.receipts, m.rows, m.reads)
+	return m
+}
+
+func (m *Metrics) resolved(rd Reading) {
+	if m != nil {
+		m.receipts.WithLabelValues(string(rd.Receipt.Way), string(rd.Fate), rd.Reason).Inc()
+	}
+}
+
+func (m *Metrics) recorded(topic string, n int) {
+	if m != nil {
+		m.rows.WithLabelValues(topic).Add(float64(n))
+	}
+}
+
+func (m *Metrics) read(account, from string, n int) {
+	if m != nil && n > 0 {
+		m.reads.WithLabelValues(account, from).Add(float64(n))
+	}
+}

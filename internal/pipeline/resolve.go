@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"time"
+
+	"tributary/canonical"
+	"tributary/canonical/wire"
+	"tributary/identity"
+	"tributary/internal/eventlog"
+	"tributary/mappings"
+)
+
+// Resolve reads receipts, states what they say in the identity log, and turns each into
+// an event or a fate. Name and id are functions of the receipt and the mapping alone.
+type Resolve struct {
+	Log      eventlog.Log
+	Topics   eventlog.Topics
+	Prefix   string
+	Mapping  func() *mappings.Mapping
+	Settings func(source string) wire.Settings
+	View     *identity.View
+	Metrics  *Metrics
+}
+
+// ResolveGroup is the name of the consumer group that resolve reads in.
+func ResolveGroup(prefix string) string { return prefix + "resolve" }
+
+// Run resolves until ctx ends.
+func (s *Resolve) Run(ctx context.Context) error {
+	return s.Log.Consume(ctx, eventlog.Group{Name: ResolveGroup(s.Prefix), Topics: []string{s.Topics.Inbound}}, s.own)
+}
+
+func (s *Resolve) own(ctx context.Context, claim eventlog.Claim) error {
+	for {
+		records, err := claim.Poll(ctx, 1000, time.Second)
+		if err != nil {
+			return err
+		}
+		if err := s.step(ctx, records); err != nil {
+			return err
+		}
+		for _, r := range records {
+			claim.Commit(r.Topic, r.Partition, r.Offset+1)
+		}
+	}
+}
+
+// step takes a poll's receipts from bytes to events.
+func (s *Resolve) step(ctx context.Context, records []eventlog.Record) error {
+	receipts, err := receiptsOf(records)
+	if err != nil || len(receipts) == 0 {
+		return err
+	}
+	readings := make([]Reading, len(receipts))
+	var facts []canonical.Fact
+	mapping := s.Mapping()
+	for i, rc := range receipts {
+		readings[i] = Understand(rc, mapping, s.Settings(rc.Source))
+		facts = append(facts, readings[i].Facts...)
+	}
+	if err := s.state(ctx, facts); err != nil {
+		return err
+	}
+	out := make([]eventlog.Record, len(readings))
+	for i, rd := range readings {
+		if out[i], err = s.outcome(rd); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Log.Append(ctx, s.Topics.Events, out...); err != nil {
+		return fmt.Errorf("append events: %w", err)
+	}
+	for _, rd := range readings {
+		s.Metrics.resolved(rd)
+	}
+	return nil
+}
+
+// receiptsOf decodes a poll, leaves out what fetch must complete first, and puts the
+// rest in the order of their receipt.
+func receiptsOf(records []eventlog.Record) ([]canonical.Receipt, error) {
+	var out []canonical.Receipt
+	for _, r := range records {
+		rc, err := decode[canonical.Receipt](r)
+		if err != nil {
+			return nil, err
+		}
+		if !wire.Bare(rc) {
+			out = append(out, rc)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		if !out[i].ReceivedAt.Equal(out[j].ReceivedAt) {
+			return out[i].ReceivedAt.Before(out[j].ReceivedAt)
+		}
+		return out[i].ID < out[j].ID
+	})
+	return out, nil
+}
+
+// A Reading is what one receipt comes to: facts, and an event or a fate.
+type Reading struct {
+	Receipt canonical.Receipt
+	Report  canonical.Report
+	Event   *canonical.Event // without known
+	Fate    canonical.Fate
+	Reason  string
+	Detail  string
+	Facts   []canonical.Fact
+	Mapping string
+}
+
+// Understand reads one receipt by a mapping. It is pure.
+func Understand(rc canonical.Receipt, m *mappings.Mapping, settings wire.Settings) Reading {
+	rd := Reading{Receipt: rc, Fate: canonical.FateFacts, Mapping: m.Version()}
+	report, problem := wire.Read(rc, settings)
+	if problem != nil {
+		rd.Fate, rd.Reason, rd.Detail = canonical.FateQuarantined, problem.Code, problem.Detail
+		return rd
+	}
+	rd.Report = report
+	result := m.Apply(report, rc)
+	if q := result.Quarantine; q != nil {
+		rd.Fate, rd.Reason, rd.Detail = canonical.FateQuarantined, q.Code, q.Detail
+		return rd
+	}
+	if result.Event != nil {
+		rd.Event, rd.Fate = result.Event, canonical.FateEvent
+	}
+	rd.Facts = identity.FactsOf(report, result.Event, rc)
+	return rd
+}
+
+// state appends what the log does not say yet, and folds it.
+func (s *Resolve) state(ctx context.Context, facts []canonical.Fact) error {
+	fresh := s.View.New(facts)
+	if len(fresh) == 0 {
+		return nil
+	}
+	records := make([]eventlog.Record, len(fresh))
+	for i, f := range fresh {
+		r, err := encode(eventlog.TypeFact, "", f)
+		if err != nil {
+			return err
+		}
+		records[i] = r
+	}
+	placed, err := s.Log.Append(ctx, s.Topics.Identity, records...)
+	if err != nil {
+		return fmt.Errorf("append facts: %w", err)
+	}
+	return s.View.Wait(ctx, placed[len(placed)-1].Offset)
+}
+
+// outcome is the record that ends a receipt's way: its event with what is known now, or
+// its fate.
+func (s *Resolve) outcome(rd Reading) (eventlog.Record, error) {
+	if rd.Event != nil {
+		e := *rd.Event
+		known := s.View.Known(e)
+		e.Known = &known
+		return encode(eventlog.TypeEvent, string(e.ID), e)
+	}
+	return encode(eventlog.TypeFate, string(rd.Receipt.ID), canonical.FateRecord{
+		ReceiptID: rd.Receipt.ID, Source: rd.Receipt.Source, Way: rd.Receipt.Way, Fate: rd.Fate,
+		Reason: rd.Reason, Detail: rd.Detail, At: rd.Receipt.ReceivedAt, Mapping: rd.Mapping,
+	})
+}

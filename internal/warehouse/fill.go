@@ -1,0 +1,286 @@
+package warehouse
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"tributary/canonical"
+)
+
+// A filler gathers the rows of each table. Every text that does not go into a sealed
+// column passes clean.
+type filler struct {
+	rows  map[string][][]any
+	nodes map[nodeKey]nodeSeen
+	ties  map[tieKey]time.Time
+}
+
+type nodeKey struct {
+	scheme canonical.Scheme
+	value  string
+}
+
+type nodeSeen struct {
+	node  canonical.NodeID
+	first time.Time
+}
+
+type tieKey struct{ node, account canonical.NodeID }
+
+func (f *filler) add(table string, values ...any) { f.rows[table] = append(f.rows[table], values) }
+
+// StoredKey gives an event's key as the tables hold it: an e-mail address that a caller
+// put into an event id stands there as a hash. All others are stored as they are.
+func StoredKey(k canonical.EventKey) canonical.EventKey {
+	return canonical.EventKey{Name: clean(k.Name), ID: canonical.EventID(clean(string(k.ID)))}
+}
+
+// copyVersion makes the first of several copies win; retractions carry versions from
+// 1<<63 on, above every copy.
+func copyVersion(at canonical.Position) uint64 { return math.MaxInt64 - uint64(max(at.Offset, 0)) }
+
+func (f *filler) receipt(r ReceiptRow) {
+	var completes string
+	if r.Receipt.Completion != nil {
+		completes = string(r.Receipt.Completion.Of)
+	}
+	f.add("receipts", string(r.Receipt.ID), clean(r.Receipt.Source), string(r.Receipt.Way), when(r.Receipt.ReceivedAt), r.Receipt.Browser,
+		completes, uint32(r.Position.Partition), r.Position.Offset, string(r.Sealed))
+}
+
+func (f *filler) fate(r FateRow) {
+	f.add("receipt_fates", string(r.ReceiptID), clean(r.Source), string(r.Way), when(r.At), string(r.Fate),
+		clean(r.Reason), clean(r.Detail), clean(r.Event.Name), clean(string(r.Event.ID)), clean(r.Rule),
+		uint32(r.Position.Partition), r.Position.Offset)
+}
+
+func (f *filler) event(r EventRow) {
+	e, id := r.Event, clean(string(r.Event.ID))
+	name, source, version := clean(e.Name), clean(e.Source), copyVersion(r.Position)
+	nodes := make([]uint64, 0, len(e.Identifiers))
+	for _, i := range e.Identifiers {
+		nodes = append(nodes, uint64(i.Node()))
+		f.node(i, e.OccurredAt)
+	}
+	object, named := canonical.ObjectIdentifier(e.Object)
+	if named {
+		f.node(object, e.OccurredAt)
+	}
+	if company, ok := canonical.ObjectIdentifier(canonical.Object{Account: e.Object.Account, Type: "company", ID: e.Company.ID}); ok {
+		f.node(company, e.OccurredAt)
+	}
+	if domain := canonical.NormalDomain(e.Company.Domain); domain != "" && !canonical.FreeMail(domain) {
+		f.node(canonical.Identifier{Scheme: canonical.Domain, Value: domain}, e.OccurredAt)
+	}
+	if e.Node != 0 && e.AccountNode != 0 && e.Ignored == "" {
+		k := tieKey{e.Node, e.AccountNode}
+		if last, had := f.ties[k]; !had || e.OccurredAt.After(last) {
+			f.ties[k] = e.OccurredAt
+		}
+	}
+	known := int64(-1)
+	if e.Known != nil {
+		known = e.Known.Offset
+	}
+	f.add("events", id, name, when(e.OccurredAt), e.TimeBasis, whenever(e.ObservedAt),
+		when(e.ReceivedAt), source, string(e.Way), clean(e.Reported), e.Object.Account,
+		clean(e.Object.Type), clean(e.Object.ID), clean(e.Pipeline), clean(e.RawStage), clean(e.Stage),
+		e.Funnel, uint16(e.Rank), e.CountedBy, e.CoveredBy, clean(e.Ignored),
+		clean(e.Rule), uint64(e.Node), uint64(e.AccountNode), nodes, known,
+		consent(e.Consent), e.MappingVersion, uint8(e.IDRecipe), string(e.ReceiptID),
+		uint32(r.Position.Partition), r.Position.Offset, version, uint8(0), string(r.Sealed))
+	if e.Touch != nil && !e.Touch.Carried {
+		f.touch(id, name, source, version, e)
+	}
+	if e.Funnel && e.Ignored == "" {
+		f.conversion(id, name, source, version, e)
+	}
+	if e.RawStage != "" || e.Stage != "" || e.Funnel {
+		stage := e.Stage
+		if stage == "" && e.Funnel {
+			stage = e.Name
+		}
+		var objectNode canonical.NodeID
+		if named {
+			objectNode = object.Node()
+		}
+		f.add("stage_transitions", id, name, when(e.OccurredAt), e.TimeBasis, source,
+			string(e.Way), clean(e.Reported), e.Object.Account, clean(e.Object.Type), clean(e.Object.ID),
+			uint64(objectNode), uint64(e.Node), uint64(e.AccountNode), clean(e.Pipeline), clean(e.RawStage),
+			clean(stage), e.Funnel, uint16(e.Rank), e.CountedBy, e.CoveredBy,
+			clean(e.Ignored), version, uint8(0))
+	}
+}
+
+func (f *filler) touch(id, name, source string, version uint64, e canonical.Event) {
+	t := e.Touch
+	at := t.At
+	if at.IsZero() {
+		at = e.OccurredAt
+	}
+	types, ids := make([]string, 0, len(t.Clicks)), make([]string, 0, len(t.Clicks))
+	for _, c := range t.Clicks {
+		types, ids = append(types, string(c.Scheme)), append(ids, clean(c.Value))
+	}
+	f.add("touches", id, name, when(at), uint64(e.Node), uint64(e.AccountNode),
+		source, clean(e.Ignored), t.Kind, clean(t.Platform), clean(t.Source),
+		clean(t.Medium), clean(t.Campaign), clean(t.Term), clean(t.Content), clean(t.CampaignID),
+		clean(t.AdSet), clean(t.Ad), cleanURL(t.Page), cleanURL(t.Referrer), clean(t.Form),
+		types, ids, version, uint8(0))
+}
+
+func (f *filler) conversion(id, name, source string, version uint64, e canonical.Event) {
+	var worth canonical.Revenue
+	if e.Revenue != nil {
+		worth = *e.Revenue
+	}
+	f.add("conversions", id, name, when(e.OccurredAt), e.TimeBasis, source,
+		string(e.Way), e.Object.Account, clean(e.Object.Type), clean(e.Object.ID), uint64(e.Node),
+		uint64(e.AccountNode), uint16(e.Rank), e.CountedBy, e.CoveredBy,
+		micros(worth.Amount), micros(worth.MRR), micros(worth.ARR), micros(worth.ACV), micros(worth.TCV),
+		clean(worth.Currency), clean(worth.BillingPeriod), version, uint8(0))
+}
+
+func (f *filler) fact(r FactRow) error {
+	c := r.Fact
+	nodes, schemes := make([]uint64, 0, len(c.Nodes)), make([]string, 0, len(c.Nodes))
+	kept := make([]canonical.Identifier, 0, len(c.Nodes))
+	for _, i := range c.Nodes {
+		nodes, schemes = append(nodes, uint64(i.Node())), append(schemes, string(i.Scheme))
+		f.node(i, c.At)
+		i.Value = clean(i.Value)
+		kept = append(kept, i)
+	}
+	var stage, raw string
+	if c.Stage != nil {
+		stage, raw = clean(c.Stage.Name), clean(c.Stage.Raw)
+	}
+	if c.Kind == canonical.FactAssociation && len(c.Nodes) >= 2 {
+		f.add("associations", nodes[0], nodes[1], r.Offset, when(c.At), schemes[0],
+			schemes[1], c.Primary, c.Removed, clean(c.Source))
+	}
+	body := c
+	body.Nodes = kept
+	if c.Touch != nil {
+		t := *c.Touch
+		t.Page, t.Referrer, t.Subject = cleanURL(t.Page), cleanURL(t.Referrer), ""
+		body.Touch = &t
+	}
+	written, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("write fact %d: %w", r.Offset, err)
+	}
+	f.add("identity_facts", r.Offset, string(c.Kind), when(c.At), nodes,
+		schemes, c.Weak, c.Primary, c.Removed,
+		stage, raw, string(c.Cause), clean(c.Source), clean(string(written)))
+	return nil
+}
+
+// node remembers an identifier with the earliest time this block saw it.
+func (f *filler) node(i canonical.Identifier, seen time.Time) {
+	if i.Value == "" {
+		return
+	}
+	k := nodeKey{i.Scheme, clean(i.Value)}
+	if had, ok := f.nodes[k]; !ok || seen.Before(had.first) {
+		f.nodes[k] = nodeSeen{i.Node(), seen}
+	}
+}
+
+func (f *filler) override(r OverrideRow) {
+	f.add("identity_overrides", r.Account, uint64(r.Node), uint64(r.Root), r.Offset)
+}
+
+func (f *filler) delivery(r DeliveryRow) {
+	d, p := r.Delivery, r.Position
+	if d.State == canonical.StateActivation {
+		f.add("activations", clean(d.Destination), when(d.At), ends(d.End, "events"), ends(d.End, "replays"),
+			uint32(p.Partition), p.Offset)
+	}
+	f.add("deliveries", clean(d.Destination), clean(string(d.Event.ID)), clean(d.Event.Name), clean(d.Part), string(d.State),
+		clean(d.Reason), clean(d.Detail), when(d.At), uint32(d.Attempt), d.ReplayID,
+		d.Owner, d.Ambiguous, whenever(d.Due), whenever(d.GiveUpAt), whenever(d.FirstTry),
+		clean(d.Slot), uint16(d.HTTPStatus), uint32(max(d.LatencyMS, 0)), clean(d.TraceID), uint32(d.BatchSize),
+		micros(d.Value), clean(d.Currency), uint32(p.Partition), p.Offset, string(r.Sealed))
+	if d.State == canonical.StateDead {
+		f.add("dead_letters", clean(d.Destination), clean(string(d.Event.ID)), clean(d.Event.Name), clean(d.Part), when(d.At),
+			clean(d.Reason), clean(d.Detail), uint32(d.Attempt), uint16(d.HTTPStatus), clean(d.TraceID),
+			uint32(p.Partition), p.Offset, string(r.Sealed))
+	}
+}
+
+func (f *filler) replay(r ReplayRow) {
+	k := StoredKey(r.Event.Key())
+	destinations := make([]string, 0, len(r.Destinations))
+	for _, d := range r.Destinations {
+		destinations = append(destinations, clean(d))
+	}
+	f.add("replays", r.ID, string(k.ID), k.Name, destinations,
+		r.Force, clean(r.Reason), clean(r.Who), when(r.At), uint32(r.Position.Partition), r.Position.Offset)
+}
+
+// gathered adds the rows that stand for many of the block's.
+func (f *filler) gathered() {
+	for k, seen := range f.nodes {
+		f.add("identity_nodes", string(k.scheme), k.value, uint64(seen.node), when(seen.first))
+	}
+	for k, last := range f.ties {
+		f.add("node_accounts", uint64(k.node), uint64(k.account), when(last))
+	}
+}
+
+// The first and last instant a DateTime64(3) column is trusted with.
+var (
+	earliest = time.Unix(0, 0).UTC()
+	latest   = time.Date(2199, 12, 31, 0, 0, 0, 0, time.UTC)
+)
+
+// when keeps milliseconds; what no clock can have said becomes the nearest that can.
+func when(t time.Time) time.Time {
+	switch t = t.UTC().Truncate(time.Millisecond); {
+	case t.Before(earliest):
+		return earliest
+	case t.After(latest):
+		return latest
+	}
+	return t
+}
+
+func whenever(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	at := when(*t)
+	return &at
+}
+
+func micros(m *canonical.Money) *int64 {
+	if m == nil {
+		return nil
+	}
+	v := int64(*m)
+	return &v
+}
+
+func consent(c *canonical.Consent) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.DeniesAds():
+		return "denied"
+	}
+	return "given"
+}
+
+// ends finds the end offsets of a topic whatever the prefix of its name.
+func ends(all map[string][]int64, topic string) []int64 {
+	for name, end := range all {
+		if strings.HasSuffix(name, topic) {
+			return end
+		}
+	}
+	return []int64{}
+}

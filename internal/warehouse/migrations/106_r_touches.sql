@@ -1,0 +1,12 @@
+-- Touches with person and account as they are known now.
+CREATE OR REPLACE VIEW r_touches AS
+SELECT
+    t.* EXCEPT (node, account_node, ignored, version, is_deleted),
+    coalesce(nullIf(p.person, 0), t.node) AS person,
+    coalesce(nullIf(a.account, 0), nullIf(t.account_node, 0), pa.account, 0) AS account,
+    t.utm_campaign = '' AND t.campaign_id = '' AND empty(t.click_ids) AND t.utm_source = '' AND t.utm_medium = '' AS is_direct
+FROM (SELECT * FROM touches FINAL WHERE ignored = '') AS t
+LEFT JOIN r_persons AS p ON p.alias = t.node
+LEFT JOIN r_accounts AS a ON a.alias = t.account_node
+LEFT JOIN r_person_accounts AS pa ON pa.entity = coalesce(nullIf(p.person, 0), t.node)
+SETTINGS join_use_nulls = 0
