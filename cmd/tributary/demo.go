@@ -87,7 +87,9 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) error {
 	vendors := make(chan error, 1)
 	go func() { vendors <- serveVendors(context.WithoutCancel(ctx), d.sim, l) }()
 
-	err = d.run(ctx, stop, began)
+	if err = d.run(ctx, stop, began); errors.Is(err, context.Canceled) {
+		err = errors.New("the demo was interrupted before its end") // and so has shown nothing
+	}
 	l.Close() // after the router: it may still be sending
 	<-vendors
 	return err

@@ -142,7 +142,11 @@ func problemText(problems []mappings.Problem) string {
 func (r *router) openLog(ctx context.Context) error {
 	c := r.cfg.Log
 	wanted := r.topics.Wanted(c.Partitions, c.Retention, c.Deliveries)
-	o := kafkalog.Options{Brokers: c.Brokers, ClientID: "tributary", Logger: r.logger.With("part", "log"), SessionTimeout: c.Session}
+	o, err := kafkaOptions(c)
+	if err != nil {
+		return err
+	}
+	o.Logger = r.logger.With("part", "log")
 	if len(c.Brokers) == 0 {
 		b, err := embeddedlog.Start(ctx, embeddedlog.Options{
 			Dir: filepath.Join(r.cfg.DataDir, "log"), Port: c.Embedded.Port, MaxBytes: c.Embedded.MaxBytes, SegmentBytes: c.Embedded.SegmentBytes,
@@ -152,15 +156,6 @@ func (r *router) openLog(ctx context.Context) error {
 			return err
 		}
 		r.broker, o.Brokers, o.Embedded = b, []string{b.Addr()}, true
-	} else {
-		password, err := c.SASL.Password.Value()
-		if err != nil {
-			return fmt.Errorf("log.sasl.password: %w", err)
-		}
-		o.SASL = kafkalog.SASL{Mechanism: strings.ToUpper(c.SASL.Mechanism), User: c.SASL.Username, Password: password}
-		if o.TLS, err = tlsConfig(c.TLS); err != nil {
-			return fmt.Errorf("log.tls: %w", err)
-		}
 	}
 	l, err := kafkalog.Open(ctx, o)
 	if err != nil {
@@ -168,6 +163,20 @@ func (r *router) openLog(ctx context.Context) error {
 	}
 	r.log = l
 	return l.Ensure(ctx, wanted...)
+}
+
+// kafkaOptions are the configured brokers and how to speak to them.
+func kafkaOptions(c config.Log) (kafkalog.Options, error) {
+	o := kafkalog.Options{Brokers: c.Brokers, ClientID: "tributary", SessionTimeout: c.Session}
+	password, err := c.SASL.Password.Value()
+	if err != nil {
+		return o, fmt.Errorf("log.sasl.password: %w", err)
+	}
+	o.SASL = kafkalog.SASL{Mechanism: strings.ToUpper(c.SASL.Mechanism), User: c.SASL.Username, Password: password}
+	if o.TLS, err = tlsConfig(c.TLS); err != nil {
+		return o, fmt.Errorf("log.tls: %w", err)
+	}
+	return o, nil
 }
 
 // groups are the consumer groups that count: what they have not read is not trimmed.

@@ -5,7 +5,9 @@
 #
 #   deploy/kafka/run.sh [--port 9092] [--controller-port 9093] [--dir DIR]
 #                       [--secure-port 9094 --pem FILE --user NAME --password WORD]
+#   deploy/kafka/run.sh --fetch
 #
+# With --fetch it only fetches the jars that deploy/kafka/pom.xml pins, again if they are here.
 # Without --dir the data lies in a temporary directory and goes with the node. With
 # --secure-port there is a second listener with TLS (a PEM file: key, then certificates)
 # and SASL PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512.
@@ -13,6 +15,12 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 port=9092 controller_port=9093 dir= secure_port= pem= user= password=
+fetch=
+if [ "${1:-}" = --fetch ]; then
+	fetch=yes
+	shift
+	rm -rf "$here/libs"
+fi
 while [ $# -gt 0 ]; do
 	case $1 in
 	--port) port=$2 ;;
@@ -45,6 +53,7 @@ if [ ! -d "$here/libs" ]; then
 	# Another run may have been quicker.
 	if [ -d "$here/libs" ]; then rm -rf "$new"; else mv "$new" "$here/libs"; fi
 fi
+if [ -n "$fetch" ]; then exit; fi
 
 temporary=
 if [ -z "$dir" ]; then

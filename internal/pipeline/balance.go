@@ -182,7 +182,12 @@ func (b *Books) finished(ctx context.Context) (finish, error) {
 			return f, err
 		}
 	}
-	return f, nil
+	// Whatever was committed has its fate below this end, and the index holds it then.
+	_, end, err := b.Log.Bounds(ctx, b.Topics.Events)
+	if err != nil {
+		return f, err
+	}
+	return f, b.Index.Wait(ctx, b.Topics.Events, end)
 }
 
 // waits is true when the stage that gives a receipt its fate has not come past it.

@@ -213,7 +213,7 @@ func (s *Fetch) read(ctx context.Context, bare []canonical.Receipt) (objectSet, 
 	for _, rc := range bare {
 		kind, id, at := wire.Wants(rc)
 		k := objectKey{kind, id}
-		if at.After(need[k]) {
+		if old, ok := need[k]; !ok || at.After(old) {
 			need[k] = at
 		}
 	}
@@ -230,7 +230,10 @@ func (s *Fetch) read(ctx context.Context, bare []canonical.Receipt) (objectSet, 
 		for to, ids := range c.object.Associated {
 			for _, id := range ids {
 				a := objectKey{to, id}
-				if _, have := need[a]; !have && at.After(around[a]) {
+				if _, have := need[a]; have {
+					continue
+				}
+				if old, ok := around[a]; !ok || at.After(old) {
 					around[a] = at
 				}
 			}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -122,6 +123,21 @@ func (t topicIndex) Apply(records []eventlog.Record) error {
 		return fmt.Errorf("write index: %w", err)
 	}
 	t.next[key] = last.Offset + 1
+	return nil
+}
+
+// Wait returns once everything of a topic below the end offsets given is indexed.
+func (x *Index) Wait(ctx context.Context, topic string, end []int64) error {
+	view := topicIndex{x, topic}
+	for p := range end {
+		for view.Next(p) < end[p] {
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
 	return nil
 }
 

@@ -1,5 +1,7 @@
 // Package memlog is the event log in memory, for tests that run in a bubble of virtual
-// time. It passes the same suite as the real ones, except that it forgets everything.
+// time, where no broker can be spoken to. It keeps the port's promises on order, groups
+// and generations within one process; the conformance suite speaks to brokers and is not
+// run on it.
 package memlog
 
 import (
@@ -21,7 +23,6 @@ type Log struct {
 	topics  map[string][]*partition
 	groups  map[string]*group
 	changed chan struct{} // closed and replaced when anything is appended or a group changes
-	closed  bool
 	turn    int
 	down    error
 }

@@ -36,12 +36,12 @@ FROM (
 ) AS b
 LEFT JOIN (
     SELECT
-        v.destination AS destination, v.name AS name, v.event_id AS event_id, count() AS parts,
+        v.destination AS destination, v.event_name AS name, v.event_id AS event_id, count() AS parts,
         max((
-            transform(toString(v.state), ['suppressed', 'delivered', 'parked', 'intent', 'dead'], [1, 2, 3, 4, 5], 0),
-            if(v.state = 'intent', 'pending', toString(v.state)), toString(v.reason)
+            transform(v.state, ['suppressed', 'delivered', 'parked', 'intent', 'dead'], [1, 2, 3, 4, 5], 0),
+            if(v.state = 'intent', 'pending', v.state), v.reason
         )) AS worst
-    FROM v_deliveries AS v
-    GROUP BY v.destination, v.name, v.event_id
+    FROM r_parts AS v
+    GROUP BY v.destination, v.event_name, v.event_id
 ) AS s ON s.destination = b.destination AND s.name = b.name AND s.event_id = b.event_id
 SETTINGS join_use_nulls = 0
