@@ -31,7 +31,7 @@ test: need-test engines kafka lint
 	CGO_ENABLED=1 TRIBUTARY_REQUIRE_ENGINES=1 go run ./deploy/testsummary -race -vet=off -timeout=10m -p=$(TEST_P) $(TEST_ARGS) ./...
 
 build: need-build
-	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/tributary ./cmd/tributary
+	go build -ldflags "-X main.version=$(VERSION)" -o bin/tributary ./cmd/tributary
 
 # The ClickHouse engine library, pinned in deploy/chdb/package-lock.json.
 engines: need-build $(CHDB)

@@ -31,7 +31,7 @@ func checkCommand(o *options) *cobra.Command {
 			}
 			m, err := loadMapping(cfg)
 			if err != nil {
-				return err
+				return wrong(err)
 			}
 			k := checker{w: c.OutOrStdout()}
 			k.say("ok", "configuration %s, mapping %s", o.config, m.Version())
@@ -100,15 +100,14 @@ func reachWarehouse(ctx context.Context, c config.Warehouse) error {
 
 // reachLog connects to an outside Kafka and changes nothing there.
 func reachLog(ctx context.Context, c config.Log) error {
-	o := kafkalog.Options{Brokers: c.Brokers, ClientID: "tributary", Logger: slog.New(slog.DiscardHandler)}
-	password, err := c.SASL.Password.Value()
-	if err != nil {
+	if _, err := c.SASL.Password.Value(); err != nil {
 		return nil // secrets says so
 	}
-	o.SASL = kafkalog.SASL{Mechanism: strings.ToUpper(c.SASL.Mechanism), User: c.SASL.Username, Password: password}
-	if o.TLS, err = tlsConfig(c.TLS); err != nil {
+	o, err := kafkaOptions(c)
+	if err != nil {
 		return err
 	}
+	o.Logger = slog.New(slog.DiscardHandler)
 	l, err := kafkalog.Open(ctx, o)
 	if err != nil {
 		return err

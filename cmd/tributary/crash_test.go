@@ -48,9 +48,19 @@ func TestKillingTheWarehouseEngineLosesNothing(t *testing.T) {
 	})
 }
 
+func TestStoppingUnderLoadLeavesNothingAmbiguous(t *testing.T) {
+	ambiguous := crash(t, func(s *system) {
+		s.stop()
+		s.start()
+	})
+	if ambiguous != 0 {
+		t.Errorf("%d attempts were broken off by an orderly stop", ambiguous)
+	}
+}
+
 // crash offers 1,000 receipts a second and more, strikes at random moments, and then
 // holds the callers' acknowledgements against the vendors' own memory and ClickHouse.
-func crash(t *testing.T, strike func(*system)) {
+func crash(t *testing.T, strike func(*system)) (ambiguousAttempts int) {
 	s := newSystem(t, systemOptions{Destinations: `
   meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "` + dataset + `", timeout: 5s, linger: 0s, requests_per_second: 100, batch: 1000}}
   linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 5s, linger: 0s, batch: 1000, rules: {mql: 102}}}
@@ -58,7 +68,7 @@ func crash(t *testing.T, strike func(*system)) {
 	s.pointAtVendors()
 	s.start()
 	random := rand.New(rand.NewPCG(1, 2)) // the same moments every time, as far as a clock allows
-	load := startLoad(s, 1200)
+	load := startOffering(s, 1200)
 	for range cycles(t) {
 		time.Sleep(time.Duration(300+random.IntN(1500)) * time.Millisecond)
 		strike(s)
@@ -118,10 +128,11 @@ func crash(t *testing.T, strike func(*system)) {
 			t.Errorf("the books of %s say delivered %d, lost %d", d.Destination, d.Delivered, d.Lost)
 		}
 	}
+	return len(ambiguous)
 }
 
-// A load offers receipts and remembers which were acknowledged.
-type load struct {
+// An offering sends receipts and remembers which were acknowledged.
+type offering struct {
 	mu           sync.Mutex
 	acknowledged map[string]bool
 	offered      map[string]bool
@@ -129,9 +140,9 @@ type load struct {
 	wait         sync.WaitGroup
 }
 
-// startLoad sends batches of ten, each of a person of its own, at a rate of receipts a second.
-func startLoad(s *system, perSecond int) *load {
-	l := &load{acknowledged: map[string]bool{}, offered: map[string]bool{}, done: make(chan struct{})}
+// startOffering sends batches of ten, each of a person of its own, at a rate of receipts a second.
+func startOffering(s *system, perSecond int) *offering {
+	l := &offering{acknowledged: map[string]bool{}, offered: map[string]bool{}, done: make(chan struct{})}
 	pace := rate.NewLimiter(rate.Limit(perSecond/10), perSecond/10)
 	at := time.Now().UTC().Add(-time.Hour).Format(time.RFC3339)
 	for w := range 16 {
@@ -163,7 +174,7 @@ func startLoad(s *system, perSecond int) *load {
 	return l
 }
 
-func (l *load) note(set map[string]bool, ids []string) {
+func (l *offering) note(set map[string]bool, ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, id := range ids {
@@ -171,7 +182,7 @@ func (l *load) note(set map[string]bool, ids []string) {
 	}
 }
 
-func (l *load) stop() {
+func (l *offering) stop() {
 	close(l.done)
 	l.wait.Wait()
 }

@@ -14,8 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,6 +67,9 @@ type router struct {
 	record  *pipeline.Record
 	replay  *pipeline.Replay
 	books   *pipeline.Books
+
+	following sync.WaitGroup // the views
+	stopViews context.CancelFunc
 }
 
 // open builds a router. Close gives back what it holds, also after an error.
@@ -490,23 +493,29 @@ func newReplayID() string {
 	return "rp_" + hex.EncodeToString(b)
 }
 
-// start runs everything but HTTP until ctx ends. Views are followed from the start; a
-// destination's books begin before anything new can be accepted.
+// start runs everything but HTTP until ctx ends. Views are followed from the start, and
+// until close: a stage that is ending still waits for what it wrote. A destination's
+// books begin before anything new can be accepted.
 func (r *router) start(ctx context.Context, g *errgroup.Group) error {
+	views, stop := context.WithCancel(context.WithoutCancel(ctx))
+	r.stopViews = stop
+	follow := func(name string, view func(context.Context) error) {
+		r.following.Go(func() { pipeline.Keep(views, name, r.health, r.logger, view) })
+	}
 	keep := func(name string, stage func(context.Context) error) {
 		g.Go(func() error { return pipeline.Keep(ctx, name, r.health, r.logger, stage) })
 	}
 	if r.broker != nil {
-		keep("embedded log", r.broker.Run)
+		follow("embedded log", r.broker.Run)
 	}
-	keep("identity", func(ctx context.Context) error {
+	follow("identity", func(ctx context.Context) error {
 		return pipeline.FollowIdentity(ctx, r.log, r.topics.Identity, r.view)
 	})
-	keep("ledger", func(ctx context.Context) error {
+	follow("ledger", func(ctx context.Context) error {
 		return pipeline.FollowLedger(ctx, r.log, r.topics.Deliveries, r.ledger, archive{r.warehouse, r.sealer})
 	})
 	for _, topic := range []string{r.topics.Inbound, r.topics.Events} {
-		keep("index "+topic, func(ctx context.Context) error { return pipeline.FollowIndex(ctx, r.log, topic, r.index) })
+		follow("index "+topic, func(ctx context.Context) error { return pipeline.FollowIndex(ctx, r.log, topic, r.index) })
 	}
 	for name, l := range r.lanes {
 		if err := l.Activate(ctx); err != nil {
@@ -542,6 +551,10 @@ func (r *router) degraded() []string {
 }
 
 func (r *router) close() {
+	if r.stopViews != nil {
+		r.stopViews()
+		r.following.Wait()
+	}
 	if r.log != nil {
 		r.log.Close()
 	}
@@ -558,5 +571,3 @@ func (r *router) close() {
 		r.engine.Close()
 	}
 }
-
-var startTimeout = 60 * time.Second

@@ -20,6 +20,7 @@ import (
 	"tributary/ingest"
 	"tributary/internal/config"
 	"tributary/internal/eventlog"
+	embeddedlog "tributary/internal/eventlog/embedded"
 	"tributary/internal/pipeline"
 )
 
@@ -148,14 +149,19 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		Logger:    slog.New(atLeast{slog.LevelWarn, r.logger.Handler()}), Registerer: r.registry, Gatherer: r.registry, Mount: r.mount,
 	}
 	if r.broker != nil {
-		o.Full = func() error {
-			if err := r.broker.Full(); err != nil {
-				return fmt.Errorf("%w: %w", ingest.ErrLogFull, err)
-			}
-			return nil
-		}
+		o.Full = full(r.broker)
 	}
 	return ingest.Handler(o)
+}
+
+// full says of the embedded log, in ingest's word, that it takes nothing more.
+func full(b *embeddedlog.Broker) func() error {
+	return func() error {
+		if err := b.Full(); err != nil {
+			return fmt.Errorf("%w: %w", ingest.ErrLogFull, err)
+		}
+		return nil
+	}
 }
 
 // appender says ingest's word for a full log.

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"tributary/destinations/catalog"
 	"tributary/destinations/simulator"
+	"tributary/internal/config"
 )
 
 func TestDeletedLocalStateIsRebuiltAndNothingIsSentAgain(t *testing.T) {
@@ -137,4 +139,63 @@ func TestAQuarantinedReceiptCanBeRunAgain(t *testing.T) {
 	if status, _ := s.post("/v1/receipts/"+missing[0]+"/rerun", nil, nil); status != http.StatusConflict {
 		t.Errorf("running it once more answers %d, want 409", status)
 	}
+}
+
+func TestALedgerBehindATrimmedLogIsRebuiltFromTheWarehouse(t *testing.T) {
+	s := newSystem(t, systemOptions{Config: "log: {embedded: {max_bytes: 8388608, segment_bytes: 65536}}"})
+	s.start()
+	at := hourAgo()
+	body := func(i int) string {
+		return fmt.Sprintf(`{"event":"lead_stage_changed","source":"hubspot","occurred_at":%q,"user_data":{"email":"p%d@example.com"},"custom_data":{"hubspot_contact_id":"%d","hubspot_lifecycle_stage":"marketingqualifiedlead","note":%q}}`,
+			at, i, 1000+i, strings.Repeat("x", 6000))
+	}
+	const people = 700
+	for i := range people {
+		s.until(func() bool { // the log may be full for a moment
+			status, _ := s.post("/v1/events", []byte(body(i)), nil)
+			return status/100 == 2
+		})
+	}
+	s.settle()
+	s.recorded("SELECT count() FROM v_conversions", fmt.Sprint(people))
+	cfg, err := config.Load(filepath.Join(s.dir, "tributary.yaml"), catalog.Kinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trimmed := func() bool { // asked with the router stopped: the log belongs to one process
+		s.stop()
+		l, closeLog, err := openLogOnly(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeLog()
+		first, _, err := l.Bounds(t.Context(), "tributary.deliveries")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return first[0] > 0 && first[1] > 0
+	}
+	for tries := 0; !trimmed(); tries++ {
+		if tries == 5 {
+			t.Fatal("the log was not trimmed")
+		}
+		s.start()
+		time.Sleep(3 * time.Second) // it trims when it starts, once offsets are committed
+	}
+	requests := s.requestCount()
+	if err := os.RemoveAll(filepath.Join(s.dir, "data", "state")); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	for _, i := range []int{0, 1, people / 2, people - 1} {
+		s.send("/v1/events", body(i)) // copies of what was sent before
+	}
+	s.settle()
+	if n := s.requestCount(); n != requests {
+		t.Errorf("%d items were sent again", n-requests)
+	}
+	if got := s.replay(middlewareID("1000", "marketingqualifiedlead", at), "meta"); !strings.Contains(got, `"deduplicated":true`) {
+		t.Errorf("a replay of what only the warehouse remembers answers %s", got)
+	}
+	s.recorded("SELECT count() FROM v_conversions", fmt.Sprint(people))
 }

@@ -74,6 +74,9 @@ func (r *run) sendBatch(ctx context.Context, batch []send) error {
 	if err := r.limiter.Wait(ctx); err != nil {
 		return err
 	}
+	// From the intent on the attempt is seen through, also while the process is stopping:
+	// one broken off here would have to count as ambiguous.
+	ctx = context.WithoutCancel(ctx)
 	if err := r.intend(ctx, batch, request); err != nil {
 		return err
 	}
@@ -124,7 +127,7 @@ func (r *run) attempt(ctx context.Context, batch []send, q destinations.Request)
 	if timeout <= 0 {
 		timeout = 10 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer, err := r.Send(ctx, q)
 	var outcomes []destinations.Outcome
@@ -206,7 +209,7 @@ func (r *run) settle(ctx context.Context, batch []send, q destinations.Request, 
 	} else {
 		r.note(down, after)
 	}
-	if err := r.write(context.WithoutCancel(ctx), changes); err != nil {
+	if err := r.write(ctx, changes); err != nil {
 		return err
 	}
 	if len(split) == 0 {

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"tributary/canonical"
+	"tributary/internal/warehouse"
 )
 
 // firstSeen remembers where the first copy of every event stands, and what every
@@ -64,6 +65,7 @@ func (f firstSeen) judge() *judge {
 // (observation), or a redelivery of one seen already (false).
 func (j *judge) event(key canonical.EventKey, id canonical.ReceiptID, at canonical.Position) (canonical.Fate, bool, error) {
 	j.pass(at)
+	key = warehouse.StoredKey(key) // as the warehouse gives it back
 	if again, err := j.redelivered(id, at); err != nil || again {
 		return "", false, err
 	}

@@ -3,6 +3,7 @@ package warehouse
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"sync"
 	"time"
@@ -27,14 +28,16 @@ type insert struct {
 
 // Write stores a block: one INSERT for each table that gets rows. It returns nil once
 // ClickHouse has all of it. After an error some, none or all of it may be stored: write
-// the same again until it succeeds. The token names the rows: the same token with the same
+// the same again until it succeeds. The token names the block: the same token with the same
 // rows is stored once, and the same rows under other tokens, in blocks cut differently,
-// change no answer.
+// change no answer. The same token with other rows, as of a log that was begun anew, is
+// another block.
 func (w *Warehouse) Write(ctx context.Context, token string, b Block) error {
 	filled, err := fill(b)
 	if err != nil {
 		return fmt.Errorf("write block %s: %w", token, err)
 	}
+	token = fmt.Sprintf("%s %016x", token, sum(b))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, t := range tables {
@@ -86,6 +89,33 @@ func (w *Warehouse) prepared(table string) insert {
 		}
 	})
 	return w.writing.inserts[table]
+}
+
+// sum tells blocks apart whose log gave them the same place.
+func sum(b Block) uint64 {
+	h := fnv.New64a()
+	for _, r := range b.Receipts {
+		fmt.Fprintln(h, "receipt", r.Receipt.ID, r.Position)
+	}
+	for _, r := range b.Fates {
+		fmt.Fprintln(h, "fate", r.ReceiptID, r.Fate, r.Position)
+	}
+	for _, r := range b.Events {
+		fmt.Fprintln(h, "event", r.Event.Name, r.Event.ID, r.Event.ReceiptID, r.Position)
+	}
+	for _, r := range b.Facts {
+		fmt.Fprintln(h, "fact", r.Offset, r.Fact.Kind, r.Fact.Cause)
+	}
+	for _, r := range b.Overrides {
+		fmt.Fprintln(h, "override", r.Offset, r.Node, r.Root, r.Account)
+	}
+	for _, r := range b.Deliveries {
+		fmt.Fprintln(h, "delivery", r.Delivery.Destination, r.Delivery.Event, r.Delivery.Part, r.Delivery.State, r.Delivery.At.UnixNano(), r.Position)
+	}
+	for _, r := range b.Replays {
+		fmt.Fprintln(h, "replay", r.ID, r.Event.ID, r.Position)
+	}
+	return h.Sum64()
 }
 
 // fill turns a block into the rows of each table.

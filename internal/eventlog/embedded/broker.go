@@ -38,7 +38,7 @@ type Options struct {
 	// not committed is trimmed. The broker deletes any other group when it starts. It is
 	// asked again before each trim. Nil: no group is deleted and nothing is trimmed.
 	Groups func() []eventlog.Group
-	// TrimEvery is how often Run trims: 10 s.
+	// TrimEvery is how often Run trims: 10 s; every second near the limit.
 	TrimEvery time.Duration
 
 	Logger *slog.Logger
@@ -150,12 +150,16 @@ func (b *Broker) Addr() string { return b.addr }
 // Run trims from time to time, and says in the log when the directory fills up, until ctx
 // ends.
 func (b *Broker) Run(ctx context.Context) error {
-	tick := time.NewTicker(b.opts.TrimEvery)
+	tick := time.NewTicker(min(b.opts.TrimEvery, time.Second))
 	defer tick.Stop()
 	var last string
+	var trimmed time.Time
 	for {
-		if _, err := b.Trim(ctx); err != nil && ctx.Err() == nil {
-			b.logger.Warn("cannot trim the embedded log", "error", err)
+		if time.Since(trimmed) >= b.opts.TrimEvery || b.last().Bytes >= b.opts.MaxBytes/4*3 {
+			if _, err := b.Trim(ctx); err != nil && ctx.Err() == nil {
+				b.logger.Warn("cannot trim the embedded log", "error", err)
+			}
+			trimmed = time.Now()
 		}
 		holder := ""
 		if err := b.Alert(); err != nil {

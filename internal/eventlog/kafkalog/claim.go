@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -24,6 +25,7 @@ type claim struct {
 	owned  map[string][]int
 
 	ctx     context.Context // the generation's
+	ended   atomic.Bool     // its work has returned
 	wg      sync.WaitGroup
 	batches chan []eventlog.Record
 	failed  chan error // why a partition cannot be read on
@@ -223,6 +225,7 @@ func (c *claim) commitNowAndThen() {
 // end waits for the fetchers and sends the last commits. The generation's context is
 // over, but the broker takes them until this member has joined again.
 func (c *claim) end() {
+	c.ended.Store(true)
 	c.wg.Wait()
 	if err := c.Flush(context.WithoutCancel(c.ctx)); err != nil {
 		c.log.logger.Warn("the last commit failed; some records will be read again", "group", c.group, "error", err)
@@ -235,8 +238,9 @@ const aliveFor = 5 * time.Second
 // Alive says whether this member may still act on its claim; see eventlog.Claim. A
 // rebalance under way counts as loss: the claim is about to end.
 func (c *claim) Alive(ctx context.Context) error {
-	if c.ctx.Err() != nil {
-		return fmt.Errorf("group %q, generation %d: %w", c.group, c.gen, c.lost())
+	// A member that is asked to end still owns its claim until its work has returned.
+	if c.ended.Load() || errors.Is(c.lost(), eventlog.ErrLost) {
+		return fmt.Errorf("group %q, generation %d: %w", c.group, c.gen, eventlog.ErrLost)
 	}
 	c.beat.Lock()
 	defer c.beat.Unlock()
