@@ -26,6 +26,7 @@ const (
 	CodeUnknown     Code = "unknown_field"
 	CodeBadSource   Code = "bad_source"
 	CodeDestination Code = "unknown_destination"
+	CodeQuery       Code = "bad_query"
 	CodeNothing     Code = "nothing_kept"
 	CodeNoKey       Code = "missing_key"
 	CodeBadKey      Code = "unknown_key"
@@ -72,6 +73,7 @@ var table = []row{
 	{CodeUnknown, http.StatusBadRequest, 100, "A field that this route does not know; only routes that act on what is kept refuse those."},
 	{CodeBadSource, http.StatusBadRequest, 100, "`source` names no configured source."},
 	{CodeDestination, http.StatusBadRequest, 100, "`destinations` names a destination that is not configured."},
+	{CodeQuery, http.StatusBadRequest, 100, "The warehouse refused the statement; the message is its own."},
 	{CodeNothing, http.StatusBadRequest, 100, "A batch held no item that could be kept; `receipts` says why, item by item."},
 	{CodeNoKey, http.StatusUnauthorized, 190, "There is no key. Send `Authorization: Bearer <key>`."},
 	{CodeBadKey, http.StatusUnauthorized, 190, "The key is none of ours."},
@@ -80,7 +82,7 @@ var table = []row{
 	{CodeSignature, http.StatusUnauthorized, 190, "The signature is missing, of a scheme the source does not take, or wrong."},
 	{CodeStale, http.StatusUnauthorized, 190, "The signature's time is more than five minutes away, or no time."},
 	{CodeScope, http.StatusForbidden, 200, "The key is good but does not have the scope of this route."},
-	{CodeNotFound, http.StatusNotFound, 100, "There is no such route."},
+	{CodeNotFound, http.StatusNotFound, 100, "There is no such route, or nothing of that name."},
 	{CodeNoSource, http.StatusNotFound, 100, "The path names no configured source."},
 	{CodeNoReceipt, http.StatusNotFound, 100, "No receipt has this id."},
 	{CodeNoEvent, http.StatusNotFound, 100, "No event has this id."},
@@ -132,6 +134,9 @@ func (e *Error) RetryAfter() int {
 	}
 	return 0
 }
+
+// Refuse answers a request of a mounted route with an error of the table.
+func Refuse(c *gin.Context, code Code, message string) { fail(code, message).answer(c) }
 
 func fail(code Code, message string) *Error { return &Error{Code: code, Message: message} }
 

@@ -244,7 +244,7 @@ func startBenchServers(ctx context.Context, dir string) (s *benchServers, err er
 		return s, err
 	}
 	front, err := ingest.Handler(ingest.Options{
-		Appender: appender{pipeline.Inbound{Log: s.log, Topic: s.topic}}, Keys: keys, Full: full(s.broker),
+		Appender: &appender{Inbound: pipeline.Inbound{Log: s.log, Topic: s.topic}}, Keys: keys, Full: full(s.broker),
 		Logger: slog.New(atLeast{slog.LevelWarn, slog.NewTextHandler(os.Stderr, nil)}),
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -142,11 +143,14 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		}
 		sources[name] = src
 	}
+	log := &appender{Inbound: pipeline.Inbound{Log: r.log, Topic: r.topics.Inbound}}
 	o := ingest.Options{
-		Appender: appender{pipeline.Inbound{Log: r.log, Topic: r.topics.Inbound}}, Keys: keys, Sources: sources, PublicURL: r.cfg.HTTP.PublicURL,
+		Appender: log, Keys: keys, Sources: sources, PublicURL: r.cfg.HTTP.PublicURL,
 		Where: where{r}, Replay: r.doReplay, Rerun: r.doRerun, Balances: r.balances,
-		Readiness: func() (bool, []string) { return true, r.degraded() },
-		Logger:    slog.New(atLeast{slog.LevelWarn, r.logger.Handler()}), Registerer: r.registry, Gatherer: r.registry, Mount: r.mount,
+		Readiness: func() (bool, []string) {
+			return log.writable() && (r.broker == nil || r.broker.Full() == nil), r.degraded()
+		},
+		Logger: slog.New(atLeast{slog.LevelWarn, r.logger.Handler()}), Registerer: r.registry, Gatherer: r.registry, Mount: r.mount,
 	}
 	if r.broker != nil {
 		o.Full = full(r.broker)
@@ -164,15 +168,34 @@ func full(b *embeddedlog.Broker) func() error {
 	}
 }
 
-// appender says ingest's word for a full log.
-type appender struct{ pipeline.Inbound }
+// An appender says ingest's word for a full log, and remembers whether the log took the
+// last append: that is what readiness is about.
+type appender struct {
+	pipeline.Inbound
+	refused atomic.Bool
+}
 
-func (a appender) Append(ctx context.Context, receipts ...canonical.Receipt) error {
+func (a *appender) Append(ctx context.Context, receipts ...canonical.Receipt) error {
 	err := a.Inbound.Append(ctx, receipts...)
+	a.refused.Store(errors.Is(err, eventlog.ErrUnavailable))
 	if errors.Is(err, eventlog.ErrFull) {
 		return fmt.Errorf("%w: %w", ingest.ErrLogFull, err)
 	}
 	return err
+}
+
+// writable says whether the log takes appends, as far as the last one or the broker tells.
+func (a *appender) writable() bool {
+	if !a.refused.Load() {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, _, err := a.Log.Bounds(ctx, a.Topic); err != nil {
+		return false
+	}
+	a.refused.Store(false) // it answers again; the next append will tell
+	return true
 }
 
 // mount adds the routes that only a whole process can answer.
@@ -187,7 +210,7 @@ func (r *router) onDestination(do func(*delivery.Lane)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		l := r.lanes[c.Param("name")]
 		if l == nil {
-			c.JSON(http.StatusNotFound, gin.H{"error": gin.H{"code": "not_found", "message": "no destination has this name"}})
+			ingest.Refuse(c, ingest.CodeNotFound, "no destination has this name")
 			return
 		}
 		do(l)
@@ -211,12 +234,12 @@ func (r *router) answerSQL(c *gin.Context) {
 		Params map[string]any `json:"params"`
 	}
 	if err := c.ShouldBindJSON(&q); err != nil || q.SQL == "" {
-		c.JSON(http.StatusBadRequest, gin.H{"error": gin.H{"code": "malformed", "message": `the body must be {"sql": "…"}`}})
+		ingest.Refuse(c, ingest.CodeMalformed, `the body must be {"sql": "…"}`)
 		return
 	}
 	result, err := r.warehouse.Rows(c.Request.Context(), q.SQL, q.Params)
 	if err != nil {
-		c.JSON(http.StatusBadRequest, gin.H{"error": gin.H{"code": "refused", "message": err.Error()}})
+		ingest.Refuse(c, ingest.CodeQuery, err.Error())
 		return
 	}
 	c.JSON(http.StatusOK, result)

@@ -54,12 +54,13 @@ type Inbound struct {
 // Append returns nil once every receipt would survive a crash.
 func (in Inbound) Append(ctx context.Context, receipts ...canonical.Receipt) error {
 	records := make([]eventlog.Record, len(receipts))
-	for i, r := range receipts {
-		rec, err := encode(eventlog.TypeReceipt, "", r)
+	for i := range receipts {
+		r := &receipts[i]
+		b, err := r.AppendJSON(make([]byte, 0, r.JSONSize()))
 		if err != nil {
-			return err
+			return fmt.Errorf("write %s %s: %w", eventlog.TypeReceipt, r.ID, err)
 		}
-		records[i] = rec
+		records[i] = eventlog.Record{Value: b, Type: eventlog.TypeReceipt, Version: eventlog.Schema}
 	}
 	_, err := in.Log.Append(ctx, in.Topic, records...)
 	return err

@@ -64,9 +64,6 @@ func (l *Log) append(ctx context.Context, topicName string, records []eventlog.R
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range calls {
-		c.place(out)
-	}
 	return out, nil
 }
 
@@ -83,15 +80,20 @@ func (l *Log) hand(ctx context.Context, t *topic, records []eventlog.Record) ([]
 	var keyless []int
 	var keyed map[int][]int
 	for i, r := range records {
-		if len(r.Key) == 0 {
-			keyless = append(keyless, i)
-			continue
+		if len(r.Key) > 0 {
+			if keyed == nil {
+				keyed = make(map[int][]int)
+			}
+			p := t.hash(r.Key)
+			keyed[p] = append(keyed[p], i)
 		}
-		if keyed == nil {
-			keyed = make(map[int][]int)
+	}
+	if keyed != nil {
+		for i, r := range records {
+			if len(r.Key) == 0 {
+				keyless = append(keyless, i)
+			}
 		}
-		p := t.hash(r.Key)
-		keyed[p] = append(keyed[p], i)
 	}
 	var calls []*call
 	add := func(q *queue, which []int) error {
@@ -106,7 +108,7 @@ func (l *Log) hand(ctx context.Context, t *topic, records []eventlog.Record) ([]
 		calls = append(calls, c)
 		return nil
 	}
-	if keyless != nil {
+	if keyed == nil || keyless != nil {
 		if err := add(t.pick(), keyless); err != nil {
 			return calls, err
 		}
@@ -123,6 +125,9 @@ func (l *Log) hand(ctx context.Context, t *topic, records []eventlog.Record) ([]
 // room as long as an append may take.
 func (l *Log) reserve(ctx context.Context, c *call) error {
 	c.weight = min(int64(c.bytes), int64(l.opts.PendingBytes))
+	if l.room.TryAcquire(c.weight) {
+		return nil
+	}
 	wait, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
 	if err := l.room.Acquire(wait, c.weight); err != nil {

@@ -1,6 +1,7 @@
 package kafkalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"tributary/internal/eventlog"
 )
@@ -28,6 +30,8 @@ type queue struct {
 	mu      sync.Mutex
 	calls   []*call
 	running bool
+
+	buf []byte // for the next batch; the running writer's
 }
 
 // load tells how busy the queue is.
@@ -70,7 +74,7 @@ func (q *queue) run() {
 		}
 		q.write(batch)
 		for _, s := range batch {
-			if c := s.call; c.err != nil || c.taken == len(c.which) {
+			if c := s.call; c.err != nil || c.taken == c.count() {
 				q.finish(c)
 			}
 		}
@@ -109,7 +113,7 @@ func (q *queue) take() []span {
 			continue
 		}
 		s := span{call: c, from: c.taken, to: c.taken}
-		for s.to < len(c.which) && (room >= c.size(s.to) || len(batch) == 0 && s.to == s.from) {
+		for s.to < c.count() && (room >= c.size(s.to) || len(batch) == 0 && s.to == s.from) {
 			room -= c.size(s.to)
 			s.to++
 		}
@@ -118,7 +122,7 @@ func (q *queue) take() []span {
 		}
 		c.taken = s.to
 		batch = append(batch, s)
-		if c.taken < len(c.which) {
+		if c.taken < c.count() {
 			break
 		}
 		q.calls = q.calls[1:]
@@ -197,14 +201,13 @@ func (q *queue) writeApart(batch []span, bad map[int]error, err error) {
 // produce sends one request, again and again while the partition has no leader or the
 // network fails, and gives the offset of the first record.
 func (q *queue) produce(ctx context.Context, batch []span, stamp time.Time) (base int64, bad map[int]error, err error) {
+	send := q.compressed(batch, stamp)
+	if q.log.compression == 0 {
+		q.buf = appendBatch(q.buf[:0], batch, stamp)
+		send = q.plain(q.buf)
+	}
 	err = retryUntil(ctx, func(ctx context.Context) error {
-		res, err := q.log.producer.Produce(ctx, &kafka.ProduceRequest{
-			Topic:        q.topic,
-			Partition:    q.partition,
-			RequiredAcks: kafka.RequireAll,
-			Records:      kafka.NewRecordReader(messages(batch, stamp)...),
-			Compression:  q.log.compression,
-		})
+		res, err := send(ctx)
 		if err != nil {
 			return err
 		}
@@ -214,7 +217,30 @@ func (q *queue) produce(ctx context.Context, batch []span, stamp time.Time) (bas
 		}
 		return res.Error
 	})
+	if err != nil || cap(q.buf) > 2*q.log.opts.BatchBytes {
+		q.buf = nil // a request that was given up may still be on its way out
+	}
 	return base, bad, err
+}
+
+// plain sends a batch that is written already.
+func (q *queue) plain(b []byte) func(context.Context) (*kafka.ProduceResponse, error) {
+	return func(ctx context.Context) (*kafka.ProduceResponse, error) {
+		return q.log.producer.RawProduce(ctx, &kafka.RawProduceRequest{
+			Topic: q.topic, Partition: q.partition, RequiredAcks: kafka.RequireAll,
+			RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(b)},
+		})
+	}
+}
+
+// compressed has kafka-go write the batch.
+func (q *queue) compressed(batch []span, stamp time.Time) func(context.Context) (*kafka.ProduceResponse, error) {
+	return func(ctx context.Context) (*kafka.ProduceResponse, error) {
+		return q.log.producer.Produce(ctx, &kafka.ProduceRequest{
+			Topic: q.topic, Partition: q.partition, RequiredAcks: kafka.RequireAll,
+			Records: kafka.NewRecordReader(messages(batch, stamp)...), Compression: q.log.compression,
+		})
+	}
 }
 
 // faulty says that a record is to blame, not the log.
@@ -263,9 +289,10 @@ func message(r *eventlog.Record, stamp time.Time) kafka.Record {
 
 // A call is what one Append has for one partition. The queue owns it until done closes.
 type call struct {
-	records  []eventlog.Record // of the whole Append; the queue does not write to it
-	which    []int             // those of them that are this call's
-	places   []place           // where they stand, as far as written
+	// records are of the whole Append, which gives them to its caller only when all calls
+	// went well. The queue writes to those of this call alone, and only where they stand.
+	records  []eventlog.Record
+	which    []int // those of them that are this call's; nil: all
 	bytes    int
 	weight   int64 // room taken
 	deadline time.Time
@@ -275,24 +302,27 @@ type call struct {
 	done     chan struct{}
 }
 
-type place struct {
-	partition int
-	offset    int64
-	time      time.Time
-}
-
 func newCall(records []eventlog.Record, which []int, timeout time.Duration) *call {
-	c := &call{
-		records: records, which: which, places: make([]place, 0, len(which)),
-		deadline: time.Now().Add(timeout), done: make(chan struct{}),
-	}
-	for i := range which {
+	c := &call{records: records, which: which, deadline: time.Now().Add(timeout), done: make(chan struct{})}
+	for i := range c.count() {
 		c.bytes += c.size(i)
 	}
 	return c
 }
 
-func (c *call) record(i int) *eventlog.Record { return &c.records[c.which[i]] }
+func (c *call) count() int {
+	if c.which == nil {
+		return len(c.records)
+	}
+	return len(c.which)
+}
+
+func (c *call) record(i int) *eventlog.Record {
+	if c.which == nil {
+		return &c.records[i]
+	}
+	return &c.records[c.which[i]]
+}
 
 // size is about what a record takes in a batch.
 func (c *call) size(i int) int {
@@ -318,16 +348,9 @@ func (c *call) wanted(now time.Time) bool {
 // placed notes where a span stands and gives the offset after it.
 func (c *call) placed(s span, partition int, base int64, stamp time.Time) int64 {
 	for i := s.from; i < s.to; i++ {
-		c.places = append(c.places, place{partition, base, stamp})
+		r := c.record(i)
+		r.Partition, r.Offset, r.Time = partition, base, stamp
 		base++
 	}
 	return base
-}
-
-// place writes the places into the records.
-func (c *call) place(out []eventlog.Record) {
-	for i, p := range c.places {
-		r := &out[c.which[i]]
-		r.Partition, r.Offset, r.Time = p.partition, p.offset, p.time
-	}
 }
