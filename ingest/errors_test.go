@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/gin-gonic/gin"
+
 	"tributary/canonical"
 	"tributary/canonical/wire"
 )
@@ -50,12 +52,17 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeBadSource:   {{"POST", "/v1/events", `{"event":"x","source":"nowhere"}`, ingest, nil}},
 		CodeDestination: {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrUnknownDestination)}},
 		CodeNothing:     {{"POST", "/v1/events", `[1,2]`, ingest, nil}, {"POST", "/v1/events", `[]`, ingest, nil}},
-		CodeNoKey:       {{"POST", "/v1/events", `{}`, nil, nil}, {"POST", "/v1/events", `{}`, []string{"Authorization", "Basic abc"}, nil}, {"GET", "/v1/pixel.gif", "", nil, nil}},
-		CodeBadKey:      {{"POST", "/v1/events", `{}`, bearer("k-nobody"), nil}, {"GET", "/v1/pixel.gif?key=k-nobody", "", nil, nil}},
-		CodeExpired:     {{"POST", "/v1/events", `{}`, bearer("k-expired"), nil}},
-		CodeRevoked:     {{"POST", "/v1/events", `{}`, bearer("k-revoked"), nil}},
-		CodeSignature:   {{"POST", "/v1/ingest/hubspot/hub", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature", "abc"}, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, ingest, nil}},
-		CodeStale:       {{"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature-v3", "abc", "X-HubSpot-Request-Timestamp", "1767225600123"}, nil}},
+		CodeQuery: {{"POST", "/mounted", `{}`, bearer("k-read"), func(o *Options) {
+			o.Mount = func(r gin.IRouter, auth func(Scope) gin.HandlerFunc) {
+				r.POST("/mounted", auth(ScopeRead), func(c *gin.Context) { Refuse(c, CodeQuery, "no such table") })
+			}
+		}}},
+		CodeNoKey:     {{"POST", "/v1/events", `{}`, nil, nil}, {"POST", "/v1/events", `{}`, []string{"Authorization", "Basic abc"}, nil}, {"GET", "/v1/pixel.gif", "", nil, nil}},
+		CodeBadKey:    {{"POST", "/v1/events", `{}`, bearer("k-nobody"), nil}, {"GET", "/v1/pixel.gif?key=k-nobody", "", nil, nil}},
+		CodeExpired:   {{"POST", "/v1/events", `{}`, bearer("k-expired"), nil}},
+		CodeRevoked:   {{"POST", "/v1/events", `{}`, bearer("k-revoked"), nil}},
+		CodeSignature: {{"POST", "/v1/ingest/hubspot/hub", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature", "abc"}, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, ingest, nil}},
+		CodeStale:     {{"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature-v3", "abc", "X-HubSpot-Request-Timestamp", "1767225600123"}, nil}},
 		CodeScope: {{"POST", "/v1/events", `{}`, bearer("k-browser"), nil}, {"POST", "/v1/replay", replayBody, ingest, nil}, {"GET", "/v1/events/e", "", ingest, nil},
 			{"GET", "/v1/pixel.gif?key=k-ingest", "", nil, nil}, {"GET", "/v1/balances", "", bearer("k-browser"), nil}, {"POST", "/v1/ingest/pixel", `{}`, bearer("k-read"), nil}},
 		CodeNotFound:   {{"GET", "/v2/nothing", "", nil, nil}, {"POST", "/v1/abc/events", `{}`, ingest, nil}, {"GET", "/", "", nil, nil}},
