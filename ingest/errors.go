@@ -136,7 +136,10 @@ func (e *Error) RetryAfter() int {
 }
 
 // Refuse answers a request of a mounted route with an error of the table.
-func Refuse(c *gin.Context, code Code, message string) { fail(code, message).answer(c) }
+func Refuse(c *gin.Context, code Code, message string) {
+	c.Set(refusedAs, string(code))
+	fail(code, message).answer(c)
+}
 
 func fail(code Code, message string) *Error { return &Error{Code: code, Message: message} }
 

@@ -146,6 +146,9 @@ func (f *front) done(c *gin.Context, r *request, took time.Duration) {
 // keyName is where the name of a mounted route's key stands in gin's context.
 const keyName = "tributary.key"
 
+// refusedAs is where the code of a mounted route's refusal stands.
+const refusedAs = "tributary.refused"
+
 // KeyName tells whose key a request of a mounted route came with, "" without one.
 func KeyName(c *gin.Context) string { return c.GetString(keyName) }
 
@@ -156,6 +159,7 @@ func (f *front) mounted(c *gin.Context) {
 	f.serve(c, &r, func(c *gin.Context, r *request) error {
 		c.Next()
 		r.key.Name = KeyName(c)
+		r.code = Code(c.GetString(refusedAs))
 		return nil
 	})
 }
@@ -168,7 +172,9 @@ func (f *front) auth(scope Scope) gin.HandlerFunc {
 			err = wrongScope(scope)
 		}
 		if err != nil {
-			known(err).answer(c)
+			e := known(err)
+			c.Set(refusedAs, string(e.Code))
+			e.answer(c)
 			c.Abort()
 			return
 		}

@@ -77,26 +77,9 @@ func firstOf(a, b error) error {
 // hand gives records to the queues of their partitions: one call for those without a
 // key, and one for every partition that keys hash to.
 func (l *Log) hand(ctx context.Context, t *topic, records []eventlog.Record) ([]*call, error) {
-	var keyless []int
-	var keyed map[int][]int
-	for i, r := range records {
-		if len(r.Key) > 0 {
-			if keyed == nil {
-				keyed = make(map[int][]int)
-			}
-			p := t.hash(r.Key)
-			keyed[p] = append(keyed[p], i)
-		}
-	}
-	if keyed != nil {
-		for i, r := range records {
-			if len(r.Key) == 0 {
-				keyless = append(keyless, i)
-			}
-		}
-	}
 	var calls []*call
-	add := func(q *queue, which []int) error {
+	add := func(partition int, which []int) error {
+		q := t.queue(partition)
 		c := newCall(records, which, l.opts.Timeout)
 		if err := l.reserve(ctx, c); err != nil {
 			return err
@@ -108,13 +91,12 @@ func (l *Log) hand(ctx context.Context, t *topic, records []eventlog.Record) ([]
 		calls = append(calls, c)
 		return nil
 	}
-	if keyed == nil || keyless != nil {
-		if err := add(t.pick(), keyless); err != nil {
-			return calls, err
-		}
+	if p, ok := t.together(records); ok {
+		err := add(p, nil)
+		return calls, err
 	}
-	for p, which := range keyed {
-		if err := add(t.queue(p), which); err != nil {
+	for p, which := range t.apart(records) {
+		if err := add(p, which); err != nil {
 			return calls, err
 		}
 	}
@@ -214,23 +196,52 @@ func (t *topic) count() int {
 	return len(t.ids)
 }
 
-func (t *topic) queue(p int) *queue {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.queues[p]
-}
-
 func (t *topic) hash(key []byte) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: key}, t.ids...)
 }
 
-// pick chooses the queue for records without a key: the less busy of the two slots, the
-// first when both are idle, so that few callers share one batch.
-func (t *topic) pick() *queue {
+// unkeyed stands for the partition of records without a key.
+const unkeyed = -1
+
+func (t *topic) partition(r *eventlog.Record) int {
+	if len(r.Key) == 0 {
+		return unkeyed
+	}
+	return t.hash(r.Key)
+}
+
+// together says whether records all go to one partition, which most calls' do, and to
+// which.
+func (t *topic) together(records []eventlog.Record) (partition int, ok bool) {
+	partition = t.partition(&records[0])
+	for i := 1; i < len(records); i++ {
+		if t.partition(&records[i]) != partition {
+			return 0, false
+		}
+	}
+	return partition, true
+}
+
+// apart sorts records by partition.
+func (t *topic) apart(records []eventlog.Record) map[int][]int {
+	by := make(map[int][]int)
+	for i := range records {
+		p := t.partition(&records[i])
+		by[p] = append(by[p], i)
+	}
+	return by
+}
+
+// queue gives the queue of a partition. For records without a key it is the less busy of
+// the two slots, the first when both are idle, so that few callers share one batch.
+func (t *topic) queue(p int) *queue {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if p != unkeyed {
+		return t.queues[p]
+	}
 	a, b := t.settle(0), t.settle(1)
 	if b.load() < a.load() {
 		return b
