@@ -53,16 +53,21 @@ const (
 // A Delivery is one change of the state of one part: the value of a record in the
 // topic deliveries, which is the only record of delivery state.
 type Delivery struct {
-	Destination string    `json:"destination"`
-	Event       EventKey  `json:"event"`
-	Part        string    `json:"part"` // "" stands for the whole event, where it came to no parts
-	State       State     `json:"state"`
-	Reason      string    `json:"reason,omitempty"`
-	Detail      string    `json:"detail,omitempty"` // the vendor's words, without personal data
-	At          time.Time `json:"at"`
-	Attempt     int       `json:"attempt,omitempty"` // from 1
-	ReplayID    string    `json:"replay_id,omitempty"`
-	Owner       string    `json:"owner,omitempty"` // process and generation of the lane
+	Destination string   `json:"destination"`
+	Event       EventKey `json:"event"`
+	// Part is what the event becomes here; "" stands for the whole event, where it came to
+	// no parts. A part that was delivered and is sent again by force is a part of its own:
+	// "<part>!<replay id>".
+	Part     string    `json:"part"`
+	State    State     `json:"state"`
+	Reason   string    `json:"reason,omitempty"`
+	Detail   string    `json:"detail,omitempty"` // the vendor's words, without personal data
+	At       time.Time `json:"at"`
+	Attempt  int       `json:"attempt,omitempty"` // from 1
+	ReplayID string    `json:"replay_id,omitempty"`
+	Forced   bool      `json:"forced,omitempty"` // the replay sends also what was delivered, and asks no slot
+	Mode     string    `json:"mode,omitempty"`   // "test" where the vendor's test facility was used
+	Owner    string    `json:"owner,omitempty"`  // process and generation of the lane
 	// Ambiguous is true for an outcome of an attempt whose answer never came.
 	Ambiguous bool       `json:"ambiguous,omitempty"`
 	Due       *time.Time `json:"due,omitempty"`        // parked

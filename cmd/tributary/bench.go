@@ -56,7 +56,9 @@ func benchCommand(o *options) *cobra.Command {
 	f.StringVar(&b.profile, "cpuprofile", "", "write a CPU profile; the label server tells the two servers apart")
 	load := &cobra.Command{
 		Use: "load", Hidden: true, Short: "Send what the orders on standard input say", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return serveLoad(c.Context(), c.InOrStdin(), c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return serveLoad(c.Context(), c.InOrStdin(), c.OutOrStdout())
+		},
 	}
 	c.AddCommand(in, load)
 	return c
@@ -114,6 +116,7 @@ type figures struct {
 	EventsPerSecond   float64 `json:"events_per_second"`
 	P50Millis         float64 `json:"p50_ms"`
 	P99Millis         float64 `json:"p99_ms"`
+	CPUMicros         float64 `json:"cpu_us"` // of the server's process, for a request
 }
 
 // run measures every case. It takes at most about twice the seconds asked for by the
@@ -127,6 +130,7 @@ func (b *ingestBench) run(ctx context.Context, progress io.Writer) (*benchReport
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	defer keepHeapFloor()() // as serve does
 	report := &benchReport{Machine: thisMachine(), Seconds: b.seconds, EventBytes: benchEventBytes}
 	if report.SyncMillis, err = syncMillis(dir); err != nil {
 		return nil, err
@@ -191,10 +195,12 @@ func (b *ingestBench) turns(ctx context.Context, child *loadChild, s *benchServe
 			into    *loadResult
 		}{{s.bare, &bare}, {s.ingest, &in}} {
 			order.Address = turn.address
+			before := cpuTime()
 			r, err := child.do(ctx, order)
 			if err != nil {
 				return bare, in, err
 			}
+			r.cpu = cpuTime() - before
 			turn.into.add(r)
 		}
 	}
@@ -230,7 +236,7 @@ func startBenchServers(ctx context.Context, dir string) (s *benchServers, err er
 	if s.broker, err = embeddedlog.Start(ctx, embeddedlog.Options{Dir: filepath.Join(dir, "log"), MaxBytes: benchLogBytes, Topics: wanted}); err != nil {
 		return s, err
 	}
-	if s.log, err = kafkalog.Open(ctx, kafkalog.Options{Brokers: []string{s.broker.Addr()}, Embedded: true}); err != nil {
+	if s.log, err = kafkalog.Open(ctx, kafkalog.Options{Brokers: []string{s.broker.Addr()}, Embedded: true, Dial: s.broker.Dial}); err != nil {
 		return s, err
 	}
 	if err = s.log.Ensure(ctx, wanted...); err != nil {
@@ -331,11 +337,11 @@ func (r *benchReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "fsync on (%.2f ms for 4 KiB appended), events of %d bytes, %g s for each case and server, load generator beside them in its own process\n\n",
 		r.SyncMillis, r.EventBytes, r.Seconds)
 	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "connections\tevents/request\trequests/s\tevents/s\tp50 ms\tp99 ms\tbare gin requests/s\tp50 ms\tp99 ms\tratio\t")
+	fmt.Fprintln(t, "connections\tevents/request\trequests/s\tevents/s\tp50 ms\tp99 ms\tCPU µs\tbare gin requests/s\tp50 ms\tp99 ms\tCPU µs\tratio\t")
 	for _, c := range r.Cases {
-		fmt.Fprintf(t, "%d\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.2f\t%.2f\t%.0f %%\t\n", c.Connections, c.Events,
-			c.Ingest.RequestsPerSecond, c.Ingest.EventsPerSecond, c.Ingest.P50Millis, c.Ingest.P99Millis,
-			c.Bare.RequestsPerSecond, c.Bare.P50Millis, c.Bare.P99Millis, 100*c.Ratio)
+		fmt.Fprintf(t, "%d\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f %%\t\n", c.Connections, c.Events,
+			c.Ingest.RequestsPerSecond, c.Ingest.EventsPerSecond, c.Ingest.P50Millis, c.Ingest.P99Millis, c.Ingest.CPUMicros,
+			c.Bare.RequestsPerSecond, c.Bare.P50Millis, c.Bare.P99Millis, c.Bare.CPUMicros, 100*c.Ratio)
 	}
 	if err := t.Flush(); err != nil {
 		return err

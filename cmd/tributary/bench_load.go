@@ -35,12 +35,15 @@ type loadResult struct {
 	Seconds  float64 `json:"seconds"`  // measured
 	Micros   []int32 `json:"micros"`   // of every request that ended in the measured time
 	Error    string  `json:"error,omitempty"`
+
+	cpu time.Duration // of the server's process meanwhile, for all that was answered
 }
 
 func (r *loadResult) add(o loadResult) {
 	r.Answered += o.Answered
 	r.Seconds += o.Seconds
 	r.Micros = append(r.Micros, o.Micros...)
+	r.cpu += o.cpu
 }
 
 func (r *loadResult) figures(events int) figures {
@@ -53,6 +56,7 @@ func (r *loadResult) figures(events int) figures {
 	f.RequestsPerSecond = float64(f.Requests) / r.Seconds
 	f.EventsPerSecond = f.RequestsPerSecond * float64(events)
 	f.P50Millis, f.P99Millis = at(0.5), at(0.99)
+	f.CPUMicros = float64(r.cpu.Microseconds()) / float64(r.Answered)
 	return f
 }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,6 +69,7 @@ type router struct {
 	replay  *pipeline.Replay
 	books   *pipeline.Books
 
+	connected bool           // the warehouse answered at start
 	following sync.WaitGroup // the views
 	stopViews context.CancelFunc
 }
@@ -282,10 +284,41 @@ func (r *router) openWarehouse(ctx context.Context) error {
 	if r.sealer, err = warehouse.NewSealer(key); err != nil {
 		return err
 	}
-	if r.warehouse, err = warehouse.Open(ctx, o); err != nil {
+	if r.warehouse, err = warehouse.New(o); err != nil {
+		return err
+	}
+	// A warehouse that does not answer holds up only what is recorded: the router starts.
+	if err = r.connectWarehouse(ctx); warehouse.Unanswered(err) && r.engine == nil {
+		r.health.Set("warehouse", err)
+		return nil
+	}
+	r.connected = err == nil
+	return err
+}
+
+func (r *router) connectWarehouse(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := r.warehouse.Connect(ctx); err != nil {
 		return err
 	}
 	return r.warehouse.Migrate(ctx)
+}
+
+// reachWarehouse tries until the warehouse answers.
+func (r *router) reachWarehouse(ctx context.Context) error {
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		err := r.connectWarehouse(ctx)
+		r.health.Set("warehouse", err)
+		if err == nil {
+			<-ctx.Done()
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // dataKey is the key that raw receipts and whole events are sealed with: configured,
@@ -517,9 +550,12 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 	for _, topic := range []string{r.topics.Inbound, r.topics.Events} {
 		follow("index "+topic, func(ctx context.Context) error { return pipeline.FollowIndex(ctx, r.log, topic, r.index) })
 	}
-	for name, l := range r.lanes {
-		if err := l.Activate(ctx); err != nil {
-			return fmt.Errorf("activate destination %s: %w", name, err)
+	if !r.connected {
+		follow("warehouse", r.reachWarehouse)
+	}
+	for _, l := range r.lanes {
+		if err := l.Prepare(ctx); err != nil {
+			return err
 		}
 	}
 	keep("resolve", r.resolve.Run)

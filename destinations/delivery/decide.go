@@ -17,7 +17,6 @@ type situation struct {
 	mode     Mode
 	policy   Policy
 	now      time.Time
-	replayed bool // asked for by a replay: the horizon does not hold it back when forced
 	forced   bool
 }
 

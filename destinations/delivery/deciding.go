@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"tributary/canonical"
@@ -22,24 +23,37 @@ func (r *run) decide(j job) ([]send, error) {
 	}
 	reason, detail := refuse(situation{
 		event: j.event, known: j.known, route: route, routed: routed, contract: contract,
-		mode: r.mode(), policy: r.Policy, now: now, replayed: j.replayID != "", forced: j.forced,
+		mode: r.mode(), policy: r.Policy, now: now, forced: j.forced,
 	}), ""
 	var parts []destinations.Part
 	if reason == "" {
 		var refusal destinations.Refusal
 		parts, refusal = r.Destination.Plan(j.event, j.known, route)
+		if awaits(parts, refusal) { // more may be known now than when the event was built
+			j.known = r.People.Known(j.event)
+			parts, refusal = r.Destination.Plan(j.event, j.known, route)
+		}
 		reason, detail = refusal.Reason, refusal.Detail
 	}
 	if reason != "" {
 		return nil, r.refused(j, reason, detail, now)
 	}
 	var sends []send
+	found := false
 	for _, p := range parts {
+		if !j.means(p.Name) {
+			continue
+		}
+		found = true
 		s, err := r.decidePart(j, p, now)
 		if err != nil {
 			return nil, err
 		}
 		sends = append(sends, s...)
+	}
+	if !found && j.resumed != nil && j.resumed.Part != "" { // parked under a plan that is no longer so
+		r.decided(j, j.resumed.Part, canonical.StateSuppressed, canonical.ReasonNotConfigured,
+			"the mapping or the destination's settings no longer give this part")
 	}
 	if had && !whole.State.Terminal() { // it waited as a whole; once its parts have states of their own, it is over
 		r.closing = append(r.closing, canonical.Delivery{
@@ -48,6 +62,31 @@ func (r *run) decide(j job) ([]send, error) {
 		})
 	}
 	return sends, nil
+}
+
+// planned is the part of the plan that a part of the ledger stands for.
+func planned(part string) string {
+	name, _, _ := strings.Cut(part, "!")
+	return name
+}
+
+// means is true when the job is about a part of the plan: every part, unless it takes up
+// one that was parked.
+func (j job) means(part string) bool {
+	return j.resumed == nil || j.resumed.Part == "" || planned(j.resumed.Part) == part
+}
+
+// awaits is true when the whole event or one of its parts waits to be known.
+func awaits(parts []destinations.Part, refusal destinations.Refusal) bool {
+	if refusal.Reason == canonical.ReasonAwaitingIdentity {
+		return true
+	}
+	for _, p := range parts {
+		if p.Refused.Reason == canonical.ReasonAwaitingIdentity {
+			return true
+		}
+	}
+	return false
 }
 
 // reopens is true when a replay may act on a state that is otherwise final.
@@ -67,10 +106,15 @@ func (r *run) refused(j job, reason, detail string, now time.Time) error {
 		if err != nil {
 			return err
 		}
+		stands := false
 		for _, s := range states {
-			if !reopens(j, s) || s.State == canonical.StateDelivered {
-				return nil
+			if s.State == canonical.StateIntent { // an attempt whose answer never came, and no other will be made
+				r.decided(j, s.Part, canonical.StateSuppressed, reason, "after an attempt whose answer never came").Ambiguous = true
 			}
+			stands = stands || s.State == canonical.StateIntent || s.State == canonical.StateDelivered || !reopens(j, s)
+		}
+		if stands {
+			return nil
 		}
 	}
 	r.hold(j, part, reason, detail, now)
@@ -79,6 +123,9 @@ func (r *run) refused(j job, reason, detail string, now time.Time) error {
 
 // hold parks what time may mend, until a limit, and suppresses the rest.
 func (r *run) hold(j job, part, reason, detail string, now time.Time) {
+	if r.mode() == DryRun && (reason == canonical.ReasonAwaitingIdentity || reason == canonical.ReasonHold) {
+		detail, reason = strings.TrimSpace("would wait: "+reason+" "+detail), canonical.ReasonDryRun // nothing of a dry run is sent later
+	}
 	switch reason {
 	case canonical.ReasonAwaitingIdentity:
 		until := j.event.ReceivedAt.Add(r.Policy.AwaitFor)
@@ -105,31 +152,33 @@ func (r *run) hold(j job, part, reason, detail string, now time.Time) {
 func (r *run) decided(j job, part string, state canonical.State, reason, detail string) *canonical.Delivery {
 	r.outbox = append(r.outbox, canonical.Delivery{
 		Destination: r.Name, Event: j.event.Key(), Part: part, State: state, Reason: reason, Detail: detail,
-		At: time.Now().UTC(), ReplayID: j.replayID, Owner: r.Owner,
+		At: time.Now().UTC(), ReplayID: j.replayID, Forced: j.forced, Mode: r.recordedMode(), Owner: r.Owner,
 	})
 	return &r.outbox[len(r.outbox)-1]
 }
 
 // decidePart decides on one part: skip, suppress, build dry, or send.
 func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, error) {
-	if j.resumed != nil && j.resumed.Part != "" && j.resumed.Part != p.Name {
-		return nil, nil
+	name := p.Name
+	if j.resumed != nil && j.resumed.Part != "" {
+		name = j.resumed.Part
 	}
-	cur, had, err := r.Ledger.Part(r.Name, j.event.Key(), p.Name)
+	cur, had, err := r.Ledger.Part(r.Name, j.event.Key(), name)
 	if err != nil {
 		return nil, err
 	}
-	s := send{item: destinations.Item{Event: j.event, Known: j.known, Part: p}, attempt: 1, replayID: j.replayID}
+	if had && cur.State == canonical.StateDelivered && j.forced { // a part of its own, once per replay
+		name = p.Name + "!" + j.replayID
+		if cur, had, err = r.Ledger.Part(r.Name, j.event.Key(), name); err != nil {
+			return nil, err
+		}
+	}
+	s := send{item: destinations.Item{Event: j.event, Known: j.known, Part: p}, part: name, attempt: 1, replayID: j.replayID, forced: j.forced}
 	if had {
 		s.attempt, s.firstTry, s.ambig = cur.Attempt+1, cur.FirstTry, cur.Ambiguous
 		switch cur.State {
 		case canonical.StateDelivered:
-			if !j.forced {
-				return nil, nil
-			}
-			if sent, err := r.Ledger.Forced(r.Name, j.replayID, j.event.Key(), p.Name); err != nil || sent {
-				return nil, err
-			}
+			return nil, nil
 		case canonical.StateDead, canonical.StateSuppressed:
 			if !reopens(j, cur) {
 				return nil, nil
@@ -142,10 +191,14 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 			if j.resumed == nil && !reopens(j, cur) {
 				return nil, nil
 			}
+			if cur.Mode == string(Test) && r.mode() == Live { // nothing of a test is sent for real later
+				r.decided(j, name, canonical.StateSuppressed, canonical.ReasonDryRun, "was parked in mode test")
+				return nil, nil
+			}
 		}
 	}
 	if p.Refused.Reason != "" {
-		r.hold(j, p.Name, p.Refused.Reason, p.Refused.Detail, now)
+		r.hold(j, name, p.Refused.Reason, p.Refused.Detail, now)
 		return nil, nil
 	}
 	if r.mode() == Live && !p.Slotless {
@@ -154,9 +207,14 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 			return nil, err
 		}
 		if reason != "" {
-			r.decided(j, p.Name, canonical.StateSuppressed, reason, "")
+			r.decided(j, name, canonical.StateSuppressed, reason, "")
 			return nil, nil
 		}
+	}
+	if p.Slotless { // what is written over and over must not go back: it says what is known now
+		at := j.event
+		at.OccurredAt = now
+		s.item.Known = r.People.Known(at)
 	}
 	if r.mode() == DryRun {
 		r.dry(j, s)
@@ -202,9 +260,17 @@ func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err 
 	return "", nil
 }
 
+// recordedMode marks what was done in mode test.
+func (r *run) recordedMode() string {
+	if r.mode() == Test {
+		return string(Test)
+	}
+	return ""
+}
+
 // dry builds a part and keeps the body.
 func (r *run) dry(j job, s send) {
-	d := r.decided(j, s.item.Part.Name, canonical.StateSuppressed, canonical.ReasonDryRun, "")
+	d := r.decided(j, s.part, canonical.StateSuppressed, canonical.ReasonDryRun, "")
 	request, err := r.Destination.Build([]destinations.Item{s.item})
 	if err != nil {
 		d.State, d.Reason, d.Detail = canonical.StateDead, "unbuildable", err.Error()
@@ -250,7 +316,7 @@ func (r *run) unanswered(d canonical.Delivery, now time.Time) canonical.Delivery
 		}
 		parts, _ := r.plan(j)
 		for _, p := range parts {
-			if p.Name == d.Part && p.Ambiguous != "" {
+			if p.Name == planned(d.Part) && p.Ambiguous != "" {
 				how = p.Ambiguous
 			}
 		}

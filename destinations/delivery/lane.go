@@ -35,6 +35,7 @@ type Lane struct {
 	Logger      *slog.Logger
 	Metrics     *Metrics
 
+	begin    map[string][]int64 // where the log ended when the process started
 	disabled atomic.Bool
 	mu       sync.Mutex
 	halted   string // why; "" runs
@@ -46,24 +47,35 @@ type Lane struct {
 // Group is the name of the consumer group that a destination's lane is owned by.
 func Group(prefix, destination string) string { return prefix + "lane." + destination }
 
-// Activate begins the destination's books at the end of the log, unless they have
-// begun. Call it before anything is accepted that should reach a new destination.
-func (l *Lane) Activate(ctx context.Context) error {
+// Prepare notes where the log ends now: the books of a new destination begin there. Call
+// it before anything is accepted that should reach the destination.
+func (l *Lane) Prepare(ctx context.Context) error {
+	l.begin = map[string][]int64{}
+	for _, topic := range []string{l.Topics.Events, l.Topics.Replays} {
+		_, end, err := l.Log.Bounds(ctx, topic)
+		if err != nil {
+			return fmt.Errorf("prepare destination %s: %w", l.Name, err)
+		}
+		l.begin[topic] = end
+	}
+	return nil
+}
+
+// activate begins the destination's books where Prepare found the end of the log, unless
+// they have begun.
+func (l *Lane) activate(ctx context.Context) error {
 	if err := l.catchUp(ctx); err != nil {
 		return err
 	}
 	if _, had, err := l.Ledger.Activation(l.Name); err != nil || had {
 		return err
 	}
-	end := map[string][]int64{}
-	for _, topic := range []string{l.Topics.Events, l.Topics.Replays} {
-		_, e, err := l.Log.Bounds(ctx, topic)
-		if err != nil {
-			return fmt.Errorf("activate destination %s: %w", l.Name, err)
+	if l.begin == nil {
+		if err := l.Prepare(ctx); err != nil {
+			return err
 		}
-		end[topic] = e
 	}
-	return l.write(ctx, []canonical.Delivery{{Destination: l.Name, State: canonical.StateActivation, At: time.Now().UTC(), End: end}})
+	return l.write(ctx, []canonical.Delivery{{Destination: l.Name, State: canonical.StateActivation, At: time.Now().UTC(), End: l.begin}})
 }
 
 // catchUp reads the ledger to the end of deliveries: nothing may be sent before.
@@ -75,10 +87,20 @@ func (l *Lane) catchUp(ctx context.Context) error {
 	return l.Ledger.WaitEnd(ctx, end)
 }
 
+// knowPeople waits until everything stated so far is folded: a slot is looked up over all
+// nodes of a person, and a merge that is not known yet would hide one.
+func (l *Lane) knowPeople(ctx context.Context) error {
+	_, end, err := l.Log.Bounds(ctx, l.Topics.Identity)
+	if err != nil {
+		return fmt.Errorf("read the end of %s: %w", l.Topics.Identity, err)
+	}
+	return l.People.Wait(ctx, end[0]-1)
+}
+
 // Run owns the lane whenever the group gives it to this process, until ctx ends or
 // something happens that only an operator can mend.
 func (l *Lane) Run(ctx context.Context) error {
-	if err := l.Activate(ctx); err != nil {
+	if err := l.activate(ctx); err != nil {
 		return err
 	}
 	activation, _, err := l.Ledger.Activation(l.Name)
@@ -104,6 +126,9 @@ func (l *Lane) prefix() string {
 // own runs the lane for one generation.
 func (l *Lane) own(ctx context.Context, claim eventlog.Claim) error {
 	if err := l.catchUp(ctx); err != nil {
+		return err
+	}
+	if err := l.knowPeople(ctx); err != nil {
 		return err
 	}
 	r := &run{Lane: l, claim: claim, limiter: l.limiter(), taken: map[slotKey]canonical.EventKey{}}

@@ -329,7 +329,7 @@ func TestOneFactIsSentOnce(t *testing.T) {
 		if len(b.vendor.got) != 2 {
 			t.Errorf("after a forced replay, read twice, the vendor got %v, want two", b.vendor.got)
 		}
-		b.want(mql, "delivered")
+		b.want(mql, "delivered, event!rp2 delivered")
 	})
 }
 

@@ -171,12 +171,12 @@ func (l *Ledger) fold(b *pebble.Batch, d canonical.Delivery) error {
 		return err
 	}
 	if had && cur.State.Terminal() {
-		if d.ReplayID == "" || d.ReplayID == cur.ReplayID {
+		if d.ReplayID == "" || d.ReplayID == cur.ReplayID || cur.State == canonical.StateDelivered {
 			return nil // the first terminal record wins
 		}
-		if cur.State == canonical.StateDelivered { // a forced replay leaves the state terminal
-			return l.put(b, l.forcedKey(d), d)
-		}
+	}
+	if had && !d.State.Terminal() && d.Attempt < cur.Attempt {
+		return nil // an owner that was fenced off speaks late
 	}
 	if had {
 		if err := l.unindex(b, cur); err != nil {
@@ -207,10 +207,6 @@ func (l *Ledger) partKey(d canonical.Delivery) []byte {
 	return l.key("p", d.Destination, d.Event.String(), d.Part)
 }
 
-func (l *Ledger) forcedKey(d canonical.Delivery) []byte {
-	return l.key("f", d.Destination, d.ReplayID, d.Event.String(), d.Part)
-}
-
 // indexes lists the keys under which a state can be found again.
 func (l *Ledger) indexes(d canonical.Delivery) [][]byte {
 	var keys [][]byte
@@ -226,10 +222,19 @@ func (l *Ledger) indexes(d canonical.Delivery) [][]byte {
 			keys = append(keys, l.key("d", d.Destination, dueText(*d.Due), d.Event.String(), d.Part))
 		}
 		if d.Reason == canonical.ReasonAwaitingIdentity && d.Content != nil {
-			keys = append(keys, l.key("w", d.Destination, d.Content.Node.String(), d.Event.String(), d.Part))
+			keys = append(keys, l.key("w", d.Destination, waitsUnder(*d.Content).String(), d.Event.String(), d.Part))
 		}
 	}
 	return keys
+}
+
+// waitsUnder is the node whose person an event waits for: a deal without a contact waits
+// for one.
+func waitsUnder(e canonical.Event) canonical.NodeID {
+	if id, ok := canonical.ObjectIdentifier(e.Object); e.Node == 0 && ok {
+		return id.Node()
+	}
+	return e.Node
 }
 
 func dueText(t time.Time) string { return fmt.Sprintf("%020d", max(t.UnixMilli(), 0)) }
@@ -279,12 +284,6 @@ func (l *Ledger) get(r pebble.Reader, key []byte) (canonical.Delivery, bool, err
 // Part gives the state of one part; false: none yet.
 func (l *Ledger) Part(dest string, key canonical.EventKey, part string) (canonical.Delivery, bool, error) {
 	return l.get(l.db, l.key("p", dest, key.String(), part))
-}
-
-// Forced is true when a forced replay has sent this part already, or holds an intent.
-func (l *Ledger) Forced(dest, replayID string, key canonical.EventKey, part string) (bool, error) {
-	_, had, err := l.get(l.db, l.key("f", dest, replayID, key.String(), part))
-	return had, err
 }
 
 // Event gives the states of all parts of an event at a destination.

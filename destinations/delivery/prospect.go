@@ -22,7 +22,7 @@ func (l *Lane) Prospect(e canonical.Event) (string, error) {
 	route, routed := l.Routes(e.Name)
 	if reason := refuse(situation{
 		event: e, known: known(e), route: route, routed: routed, contract: l.Destination.Contract(), mode: l.mode(), policy: l.Policy,
-		now: time.Now(), replayed: true,
+		now: time.Now(),
 	}); reason != "" {
 		return reason, nil
 	}

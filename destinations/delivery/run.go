@@ -40,9 +40,11 @@ type job struct {
 // A send is one part that was decided to go.
 type send struct {
 	item     destinations.Item
+	part     string // as the ledger names it
 	attempt  int
 	firstTry *time.Time
 	replayID string
+	forced   bool
 	slot     string
 	ambig    bool // an earlier attempt's answer never came
 }
@@ -154,7 +156,7 @@ func (r *run) dueJobs(limit int) ([]job, error) {
 		if d.Content == nil {
 			return nil, fmt.Errorf("the parked record of %s at %s holds no event: delete the local state to rebuild it", d.Event.ID, r.Name)
 		}
-		j := job{event: *d.Content, replayID: d.ReplayID, resumed: &d}
+		j := job{event: *d.Content, replayID: d.ReplayID, forced: d.Forced, resumed: &d}
 		if d.Reason == canonical.ReasonAwaitingIdentity { // given up unless known by now
 			j.known = r.People.Known(j.event)
 		} else {
@@ -312,7 +314,7 @@ func (r *run) wake(ctx context.Context, waiting []canonical.Delivery) error {
 		} else {
 			done[at] = true
 		}
-		j := job{event: *d.Content, known: r.People.Known(*d.Content), replayID: d.ReplayID, resumed: &d}
+		j := job{event: *d.Content, known: r.People.Known(*d.Content), replayID: d.ReplayID, forced: d.Forced, resumed: &d}
 		if !r.stillWaits(j) {
 			jobs = append(jobs, j)
 		}
@@ -325,7 +327,7 @@ func (r *run) stillWaits(j job) bool {
 	parts, refusal := r.plan(j)
 	reason := refusal.Reason
 	for _, p := range parts {
-		if p.Name == j.resumed.Part {
+		if p.Name == planned(j.resumed.Part) {
 			reason = p.Refused.Reason
 		}
 	}

@@ -88,17 +88,23 @@ func (r *run) sendBatch(ctx context.Context, batch []send) error {
 	return r.settle(ctx, batch, request, outcomes, time.Since(began))
 }
 
-// stillYoung suppresses what crossed the vendor's age limit while it waited.
+// stillYoung holds back what crossed a limit while it waited: the vendor's age limit, or
+// the time within which an attempt whose answer never came may be made again.
 func (r *run) stillYoung(ctx context.Context, batch []send) ([]send, error) {
 	now := time.Now().UTC()
 	var young []send
 	var old []canonical.Delivery
+	contract := r.Destination.Contract()
 	for _, s := range batch {
-		if tooOld(s.item.Event, r.Destination.Contract(), now) {
+		switch {
+		case tooOld(s.item.Event, contract, now):
 			old = append(old, r.change(s, canonical.StateSuppressed, canonical.ReasonTooOld, "", now))
-			continue
+		case s.ambig && contract.ResendWithin > 0 && s.firstTry != nil && now.Sub(*s.firstTry) > contract.ResendWithin:
+			s.attempt--
+			old = append(old, r.parked(s, canonical.ReasonAmbiguous, "the vendor would no longer know a second copy for one", now, time.Time{}))
+		default:
+			young = append(young, s)
 		}
-		young = append(young, s)
 	}
 	return young, r.write(context.WithoutCancel(ctx), old)
 }
@@ -283,7 +289,7 @@ func (r *run) parked(s send, reason, detail string, now, due time.Time) canonica
 
 func (r *run) change(s send, state canonical.State, reason, detail string, now time.Time) canonical.Delivery {
 	return canonical.Delivery{
-		Destination: r.Name, Event: s.item.Event.Key(), Part: s.item.Part.Name, State: state, Reason: reason, Detail: detail,
+		Destination: r.Name, Event: s.item.Event.Key(), Part: s.part, Forced: s.forced, Mode: r.recordedMode(), State: state, Reason: reason, Detail: detail,
 		At: now, Attempt: s.attempt, ReplayID: s.replayID, Owner: r.Owner, FirstTry: s.firstTry, Slot: s.slot, Ambiguous: s.ambig,
 	}
 }

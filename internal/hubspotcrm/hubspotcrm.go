@@ -36,15 +36,20 @@ type Client struct {
 }
 
 // A Trouble is an answer that was not the objects asked for. Halt means that no call
-// will work until somebody acts; otherwise After says how long to wait.
+// will work until somebody acts, Refuse that this one never will; otherwise After says how
+// long to wait.
 type Trouble struct {
 	Status int
 	Words  string
 	Halt   bool
+	Refuse bool
 	After  time.Duration
 }
 
 func (t *Trouble) Error() string {
+	if t.Words == "" {
+		return fmt.Sprintf("HubSpot answered %d", t.Status)
+	}
 	return fmt.Sprintf("HubSpot answered %d: %s", t.Status, t.Words)
 }
 
@@ -126,54 +131,110 @@ func (c *Client) merged(ctx context.Context, objectType string, left map[string]
 	return nil
 }
 
-// Associated reads which objects of one type belong to those given: ids by id, the
-// primary first, else ascending.
-func (c *Client) Associated(ctx context.Context, from string, ids []string, to string) (map[string][]string, error) {
-	out := map[string][]string{}
-	for chunk := range chunks(ids, 1000) {
-		var inputs []map[string]string
-		for _, id := range chunk {
-			inputs = append(inputs, map[string]string{"id": id})
-		}
-		var answer struct {
-			Results []struct {
-				From struct {
-					ID string `json:"id"`
-				} `json:"from"`
-				To []struct {
-					ID    json.Number `json:"toObjectId"`
-					Types []struct {
-						ID json.Number `json:"typeId"`
-					} `json:"associationTypes"`
-				} `json:"to"`
-			} `json:"results"`
-		}
-		path := "/crm/v4/associations/" + plural[from] + "/" + plural[to] + "/batch/read"
-		if err := c.post(ctx, path, map[string]any{"inputs": inputs}, &answer); err != nil {
-			return nil, fmt.Errorf("read associations of %s: %w", plural[from], err)
-		}
-		for _, r := range answer.Results {
-			primary := map[string]bool{}
-			var list []string
-			for _, t := range r.To {
-				list = append(list, t.ID.String())
-				for _, k := range t.Types {
-					switch k.ID.String() { // the primary types of contact→company, deal→company
-					case "1", "5":
-						primary[t.ID.String()] = true
-					}
-				}
-			}
-			sort.Slice(list, func(i, j int) bool {
-				if primary[list[i]] != primary[list[j]] {
-					return primary[list[i]]
-				}
-				return less(list[i], list[j])
-			})
-			out[r.From.ID] = list
+// maxPages bounds the pages read of one object's associations.
+const maxPages = 10
+
+// An association is one tie as v4 gives it: its ids are numbers, whatever the
+// specification says.
+type association struct {
+	ID    json.Number `json:"toObjectId"`
+	Types []struct {
+		ID json.Number `json:"typeId"`
+	} `json:"associationTypes"`
+}
+
+// primary is true for the primary company of a contact or a deal.
+func (a association) primary() bool {
+	for _, t := range a.Types {
+		switch t.ID.String() {
+		case "1", "5":
+			return true
 		}
 	}
+	return false
+}
+
+// A page names an object and where to go on reading its associations.
+type page struct {
+	ID    string `json:"id"`
+	After string `json:"after,omitempty"`
+}
+
+// Associated reads which objects of one type belong to those given: ids by id, the
+// primary first, else ascending. Of an object with very many it gives the first pages.
+func (c *Client) Associated(ctx context.Context, from string, ids []string, to string) (map[string][]string, error) {
+	ties := map[string][]association{}
+	left := make([]page, len(ids))
+	for i, id := range ids {
+		left[i].ID = id
+	}
+	for range maxPages {
+		var more []page
+		for chunk := range chunks(left, 1000) {
+			next, err := c.associations(ctx, from, chunk, to, ties)
+			if err != nil {
+				return nil, fmt.Errorf("read associations of %s: %w", plural[from], err)
+			}
+			more = append(more, next...)
+		}
+		if left = more; len(left) == 0 {
+			break
+		}
+	}
+	out := make(map[string][]string, len(ties))
+	for id, list := range ties {
+		out[id] = inOrder(list)
+	}
 	return out, nil
+}
+
+// associations reads one page of each object given into ties, and says which have another.
+func (c *Client) associations(ctx context.Context, from string, inputs []page, to string, ties map[string][]association) ([]page, error) {
+	var answer struct {
+		Results []struct {
+			From struct {
+				ID string `json:"id"`
+			} `json:"from"`
+			To     []association `json:"to"`
+			Paging struct {
+				Next struct {
+					After string `json:"after"`
+				} `json:"next"`
+			} `json:"paging"`
+		} `json:"results"`
+	}
+	path := "/crm/v4/associations/" + plural[from] + "/" + plural[to] + "/batch/read"
+	if err := c.post(ctx, path, map[string]any{"inputs": inputs}, &answer); err != nil {
+		return nil, err
+	}
+	var more []page
+	for _, r := range answer.Results {
+		ties[r.From.ID] = append(ties[r.From.ID], r.To...)
+		if r.Paging.Next.After != "" {
+			more = append(more, page{r.From.ID, r.Paging.Next.After})
+		}
+	}
+	return more, nil
+}
+
+// inOrder gives each id once, the primary first, else ascending.
+func inOrder(list []association) []string {
+	primary := map[string]bool{}
+	var ids []string
+	for _, a := range list {
+		id := a.ID.String()
+		if _, had := primary[id]; !had {
+			ids = append(ids, id)
+		}
+		primary[id] = primary[id] || a.primary()
+	}
+	sort.Slice(ids, func(i, j int) bool {
+		if primary[ids[i]] != primary[ids[j]] {
+			return primary[ids[i]]
+		}
+		return less(ids[i], ids[j])
+	})
+	return ids
 }
 
 // less orders record ids as numbers.
@@ -186,8 +247,8 @@ func less(a, b string) bool {
 	return x < y
 }
 
-func chunks(ids []string, n int) func(func([]string) bool) {
-	return func(yield func([]string) bool) {
+func chunks[T any](ids []T, n int) func(func([]T) bool) {
+	return func(yield func([]T) bool) {
 		for len(ids) > 0 {
 			k := min(n, len(ids))
 			if !yield(ids[:k]) {
@@ -206,7 +267,7 @@ func (c *Client) post(ctx context.Context, path string, body, into any) error {
 	return c.call(ctx, http.MethodPost, path, b, into)
 }
 
-const maxAnswer = 16 << 20
+const maxAnswer = 16 << 20 // a hundred records are far smaller
 
 func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
 	if err := c.Budget.Wait(ctx); err != nil {
@@ -225,9 +286,12 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 		return errors.New("HubSpot cannot be reached") // the cause names the URL with ids
 	}
 	defer res.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	switch {
+	case err != nil:
 		return errors.New("HubSpot's answer broke off")
+	case len(b) > maxAnswer:
+		return &Trouble{Status: res.StatusCode, Words: "more than is read of one answer", Refuse: true, After: 2 * time.Second}
 	}
 	if res.StatusCode/100 == 2 {
 		return json.Unmarshal(b, into)
@@ -243,20 +307,29 @@ func trouble(res *http.Response, body []byte) *Trouble {
 	}
 	_ = json.Unmarshal(body, &e) // an HTML body says nothing more than its status
 	t := &Trouble{Status: res.StatusCode, Words: e.Category, After: 2 * time.Second}
-	switch {
-	case res.StatusCode == http.StatusUnauthorized, res.StatusCode == http.StatusForbidden:
+	switch res.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
 		t.Halt = true
-	case res.StatusCode == http.StatusTooManyRequests:
+	case http.StatusTooManyRequests:
 		t.After = 10 * time.Second
 		if e.PolicyName == "DAILY" {
 			t.After = 10 * time.Minute // until the account's midnight; asked again meanwhile
 		}
-		if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
-			t.After = time.Duration(s) * time.Second
-		}
+	case http.StatusRequestTimeout, http.StatusLocked, statusMoving:
+	default:
+		t.Refuse = res.StatusCode/100 == 4
+	}
+	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s >= 0 && !t.Halt && !t.Refuse {
+		t.After = time.Duration(s) * time.Second
 	}
 	return t
 }
 
+// statusMoving is answered while an account moves to another region.
+const statusMoving = 477
+
 // Halting says whether nothing will work until somebody acts, and how long to wait.
 func (t *Trouble) Halting() (bool, time.Duration) { return t.Halt, t.After }
+
+// Refused says whether this very request will never be answered.
+func (t *Trouble) Refused() bool { return t.Refuse }

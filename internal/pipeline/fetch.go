@@ -109,10 +109,14 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 		kind, id, _ := wire.Wants(rc)
 		list, ok := objects.of(kind, id)
 		fate := canonical.FateRecord{ReceiptID: rc.ID, Source: rc.Source, Way: rc.Way, Fate: canonical.FateCompleted, At: rc.ReceivedAt}
+		refusal := objects.refused[objectKey{kind, id}]
 		switch {
 		case s.CRM == nil:
 			fate.Fate, fate.Reason = canonical.FateQuarantined, "no_credential"
 			fate.Detail = "account " + s.Account + " has no token: set one, then run the receipt again"
+		case refusal != "":
+			fate.Fate, fate.Reason = canonical.FateQuarantined, "unreadable"
+			fate.Detail = "HubSpot reads others, but not this " + kind + ": " + refusal
 		case !ok:
 			fate.Fate, fate.Reason = canonical.FateQuarantined, "not_found"
 			fate.Detail = "HubSpot holds no such " + kind
@@ -141,17 +145,30 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 	return nil
 }
 
-// halting is an error of a CRM that says nothing will work until somebody acts.
-type halting interface {
+// A trouble is an error of a CRM that says what is to be done about it.
+type trouble interface {
 	error
+	// Halting is true when nothing will work until somebody acts; else after says how long
+	// to wait at least.
 	Halting() (halt bool, after time.Duration)
+	// Refused is true when this request will never be answered, though others may be.
+	Refused() bool
+}
+
+// refusal gives the CRM's words when a read was refused for what it asks.
+func refusal(err error) (string, bool) {
+	var t trouble
+	if errors.As(err, &t) && t.Refused() {
+		return t.Error(), true
+	}
+	return "", false
 }
 
 // patiently reads until it succeeds: a CRM that is down, busy or refuses the token holds
 // up its own webhooks only.
 func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (objectSet, error) {
 	if s.CRM == nil {
-		return objectSet{}, nil
+		return newObjectSet(), nil
 	}
 	name := "fetch " + s.Account
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
@@ -161,10 +178,10 @@ func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (object
 			return objects, nil
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return newObjectSet(), ctx.Err()
 		}
 		after := wait
-		var t halting
+		var t trouble
 		if errors.As(err, &t) {
 			halt, least := t.Halting()
 			after = max(after, least)
@@ -178,32 +195,44 @@ func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (object
 		select {
 		case <-time.After(after):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return newObjectSet(), ctx.Err()
 		}
 	}
 }
 
-// An objectSet holds what was read for one poll.
-type objectSet map[objectKey]cached
+// An objectSet holds what was read for one poll, and what the CRM refuses to read, in
+// its words.
+type objectSet struct {
+	found   map[objectKey]cached
+	refused map[objectKey]string
+}
 
-func (o objectSet) read(kind, id string) time.Time { return o[objectKey{kind, id}].read }
+func newObjectSet() objectSet {
+	return objectSet{found: map[objectKey]cached{}, refused: map[objectKey]string{}}
+}
+
+func (o objectSet) read(kind, id string) time.Time { return o.found[objectKey{kind, id}].read }
 
 // of lists an object first, then those associated with it.
 func (o objectSet) of(kind, id string) ([]canonical.ReadObject, bool) {
-	c, ok := o[objectKey{kind, id}]
+	c, ok := o.found[objectKey{kind, id}]
 	if !ok {
 		return nil, false
 	}
 	list := []canonical.ReadObject{c.object}
 	for _, to := range []string{"contact", "company"} {
-		for _, other := range c.object.Associated[to] {
-			if a, ok := o[objectKey{to, other}]; ok {
+		for _, other := range nearest(c.object.Associated[to]) {
+			if a, ok := o.found[objectKey{to, other}]; ok {
 				list = append(list, a.object)
 			}
 		}
 	}
 	return list, true
 }
+
+// nearest are the associated objects whose own properties are read, the primary first:
+// the ids of all the others stand in the association.
+func nearest(ids []string) []string { return ids[:min(len(ids), 100)] }
 
 // read reads the objects that the receipts are about, then those associated with them,
 // in batches. A cached object serves only if it was read after every webhook that needs
@@ -217,18 +246,18 @@ func (s *Fetch) read(ctx context.Context, bare []canonical.Receipt) (objectSet, 
 			need[k] = at
 		}
 	}
-	set := objectSet{}
+	set := newObjectSet()
 	if err := s.load(ctx, need, set); err != nil {
-		return nil, err
+		return set, err
 	}
 	around := map[objectKey]time.Time{}
 	for k, at := range need {
-		c, ok := set[k]
+		c, ok := set.found[k]
 		if !ok {
 			continue
 		}
 		for to, ids := range c.object.Associated {
-			for _, id := range ids {
+			for _, id := range nearest(ids) {
 				a := objectKey{to, id}
 				if _, have := need[a]; have {
 					continue
@@ -244,19 +273,66 @@ func (s *Fetch) read(ctx context.Context, bare []canonical.Receipt) (objectSet, 
 
 // load fills set with the objects needed, from the cache where it is fresh enough.
 func (s *Fetch) load(ctx context.Context, need map[objectKey]time.Time, set objectSet) error {
-	missing := map[string][]string{}
+	missing, hits := map[string][]string{}, 0
 	for k, at := range need {
 		if c, ok := s.cache.Get(k); ok && c.read.After(at) {
-			set[k] = c
+			set.found[k] = c
+			hits++
 			continue
 		}
 		missing[k.kind] = append(missing[k.kind], k.id)
 	}
-	s.Metrics.read(s.Account, "cache", len(set))
+	s.Metrics.read(s.Account, "cache", hits)
 	for _, kind := range []string{"deal", "contact", "company"} {
 		ids := missing[kind]
 		sort.Strings(ids)
-		if err := s.fresh(ctx, kind, ids, set); err != nil {
+		if err := s.apart(ctx, kind, ids, set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apart reads objects of one kind. Where the CRM refuses the request, it halves the ids
+// until the one stands alone that cannot be read: it must not hold up the others for ever.
+func (s *Fetch) apart(ctx context.Context, kind string, ids []string, set objectSet) error {
+	err := s.fresh(ctx, kind, ids, set)
+	if _, refused := refusal(err); !refused {
+		return err
+	}
+	if other := s.answers(ctx, kind); other != nil {
+		return other
+	}
+	return s.halve(ctx, kind, ids, err, set)
+}
+
+// answers asks for an object that is there or not: an account that refuses even this
+// refuses everything, and then no receipt is to blame.
+func (s *Fetch) answers(ctx context.Context, kind string) error {
+	const some = "1"
+	_, err := s.CRM.Read(ctx, kind, []string{some})
+	for _, to := range associates[kind] {
+		if err == nil {
+			_, err = s.CRM.Associated(ctx, kind, []string{some}, to)
+		}
+	}
+	return err
+}
+
+// halve takes ids that were refused together.
+func (s *Fetch) halve(ctx context.Context, kind string, ids []string, err error, set objectSet) error {
+	if len(ids) == 1 {
+		words, _ := refusal(err)
+		set.refused[objectKey{kind, ids[0]}] = words
+		s.Logger.Warn("the CRM refuses to read one object; its webhooks are quarantined", "account", s.Account, "type", kind, "id", ids[0], "error", words)
+		return nil
+	}
+	for _, half := range [][]string{ids[:len(ids)/2], ids[len(ids)/2:]} {
+		err := s.fresh(ctx, kind, half, set)
+		if _, refused := refusal(err); refused {
+			err = s.halve(ctx, kind, half, err, set)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -300,7 +376,7 @@ func (s *Fetch) fresh(ctx context.Context, kind string, ids []string, set object
 		}
 		c := cached{object: o, read: began}
 		s.cache.Add(objectKey{kind, id}, c)
-		set[objectKey{kind, id}] = c
+		set.found[objectKey{kind, id}] = c
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type folder interface {
 
 // Follow keeps a view at the end of its topic until ctx ends. behind is asked when the
 // log no longer reaches back to what the view needs next: it brings the view up to
-// first from the warehouse.
+// first from the warehouse. A topic that gets more partitions stops it with an error;
+// started again it follows those too.
 func Follow(ctx context.Context, log eventlog.Log, topic string, view folder, behind func(ctx context.Context, partition int, first int64) error) error {
 	n, err := log.Partitions(ctx, topic)
 	if err != nil {
@@ -35,7 +36,27 @@ func Follow(ctx context.Context, log eventlog.Log, topic string, view folder, be
 	for p := range n {
 		g.Go(func() error { return followPartition(ctx, log, topic, p, view, behind) })
 	}
+	g.Go(func() error { return watchGrowth(ctx, log, topic, n) })
 	return g.Wait()
+}
+
+// recountEvery is how often a followed topic's partitions are counted: what stands in
+// one that nobody follows would be waited for in vain.
+const recountEvery = 10 * time.Second
+
+// watchGrowth returns when a topic has more partitions than are followed.
+func watchGrowth(ctx context.Context, log eventlog.Log, topic string, followed int) error {
+	for {
+		select {
+		case <-time.After(recountEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		n, err := log.Partitions(ctx, topic)
+		if err == nil && n > followed { // a broker that is away is the readers' to tell
+			return fmt.Errorf("%s had %d partitions and has %d now: the new ones are followed from here on, but an event's records may stand in an old and a new one, whose order is not kept; add no more", topic, followed, n)
+		}
+	}
 }
 
 func followPartition(ctx context.Context, log eventlog.Log, topic string, partition int, view folder, behind func(context.Context, int, int64) error) error {
@@ -105,30 +126,55 @@ func FollowIdentity(ctx context.Context, log eventlog.Log, topic string, view *i
 
 // An History gives back what the topic deliveries no longer holds.
 type History interface {
-	DeliveriesBefore(ctx context.Context, partition int, from, to int64, each func(sealed []byte) error) error
+	DeliveriesBefore(ctx context.Context, partition int, from, to int64, each func(offset int64, sealed []byte) error) error
 	Unseal(sealed []byte) ([]byte, error)
 }
 
 // FollowLedger folds deliveries into the ledger; what the log no longer holds comes from
-// the warehouse.
+// the warehouse. A ledger with a gap would send again what was sent: where the warehouse
+// does not have all of it, FollowLedger stops and says what is missing.
 func FollowLedger(ctx context.Context, log eventlog.Log, topic string, ledger *delivery.Ledger, history History) error {
 	return Follow(ctx, log, topic, ledger, func(ctx context.Context, partition int, first int64) error {
-		err := history.DeliveriesBefore(ctx, partition, ledger.Next(partition), first, func(sealed []byte) error {
+		next := ledger.Next(partition)
+		err := history.DeliveriesBefore(ctx, partition, next, first, func(offset int64, sealed []byte) error {
 			b, err := history.Unseal(sealed)
 			if err != nil {
-				return err
+				return fmt.Errorf("offset %d: %w", offset, err)
 			}
 			var d canonical.Delivery
 			if err := json.Unmarshal(b, &d); err != nil {
-				return err
+				return fmt.Errorf("offset %d: %w", offset, err)
 			}
+			if offset > next && time.Since(d.At) < keptFor {
+				return &missingDeliveries{topic, partition, next, offset - 1}
+			}
+			next = offset + 1
 			return ledger.Restore(d)
 		})
+		if err == nil && next < first {
+			err = &missingDeliveries{topic, partition, next, first - 1}
+		}
 		if err != nil {
-			return fmt.Errorf("rebuild the ledger of partition %d from the warehouse: %w", partition, err)
+			// What was restored needs not be read again when this is tried again.
+			return errors.Join(fmt.Errorf("rebuild the ledger of partition %d from the warehouse: %w", partition, err), ledger.Advance(partition, next))
 		}
 		return ledger.Advance(partition, first)
 	})
+}
+
+// keptFor is how long the warehouse keeps every delivery for certain: those before may
+// have been dropped when their time was over.
+const keptFor = 365 * 24 * time.Hour
+
+// missingDeliveries is a stretch that neither the log nor the warehouse holds.
+type missingDeliveries struct {
+	topic     string
+	partition int
+	from, to  int64
+}
+
+func (m *missingDeliveries) Error() string {
+	return fmt.Sprintf("neither the log nor the warehouse holds offsets %d to %d of %s/%d, so it is not known what they delivered, and nothing is sent: give the router the warehouse that recorded this log, restore it from its backup, or, where that is lost, begin with another log.prefix", m.from, m.to, m.topic, m.partition)
 }
 
 // FollowIndex keeps the index of one topic. What the log no longer holds is not indexed:

@@ -130,14 +130,14 @@ func TestDeliveryBooks(t *testing.T) {
 		}
 	}
 	var sealed []string
-	if err := w.DeliveriesBefore(t.Context(), 0, 1, 4, func(b []byte) error { sealed = append(sealed, string(b)); return nil }); err != nil {
+	if err := w.DeliveriesBefore(t.Context(), 0, 1, 4, func(at int64, b []byte) error { sealed = append(sealed, fmt.Sprint(at, " ", string(b))); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(sealed) != "[sealed 1 sealed 2 sealed 3]" {
+	if fmt.Sprint(sealed) != "[1 sealed 1 2 sealed 2 3 sealed 3]" {
 		t.Errorf("deliveries %q", sealed)
 	}
 	stop := errors.New("enough")
-	if err := w.DeliveriesBefore(t.Context(), 0, 0, 100, func([]byte) error { return stop }); !errors.Is(err, stop) {
+	if err := w.DeliveriesBefore(t.Context(), 0, 0, 100, func(int64, []byte) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("stopped with %v", err)
 	}
 }

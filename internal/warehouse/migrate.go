@@ -44,9 +44,9 @@ func (w *Warehouse) Migrate(ctx context.Context) error {
 	}
 	for number, m := range done {
 		if i := m.in(all); i < 0 {
-			return fmt.Errorf("the database has migration %03d_%s, which this version does not know: run the version that made it, or a later one", number, m.name)
+			return fmt.Errorf("%w: it has migration %03d_%s, which this version does not know: run the version that made it, or a later one", ErrNotOurs, number, m.name)
 		} else if all[i].sum != m.sum {
-			return fmt.Errorf("migration %03d_%s is not the one this database was made with", number, m.name)
+			return fmt.Errorf("%w: migration %03d_%s is not the one it was made with", ErrNotOurs, number, m.name)
 		}
 	}
 	var ran []migration

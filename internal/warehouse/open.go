@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -53,31 +54,63 @@ func (o Options) place() string {
 type Warehouse struct {
 	conn     driver.Conn
 	options  Options
-	settings clickhouse.Settings // pinned for every INSERT
+	settings atomic.Pointer[clickhouse.Settings] // pinned for every INSERT; nil until connected
 	writing  writing
 }
 
-// Open connects to ClickHouse, makes the database if it is missing, and learns which settings this version knows. It
-// does not migrate.
+// Open gives a warehouse that is connected; see New and Connect.
 func Open(ctx context.Context, o Options) (*Warehouse, error) {
+	w, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.Connect(ctx); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// New gives a warehouse without asking ClickHouse anything. Until Connect has succeeded
+// it refuses to write, and every question may fail.
+func New(o Options) (*Warehouse, error) {
 	o.User = cmp.Or(o.User, "default")
 	o.Database = cmp.Or(o.Database, "tributary")
 	o.MaxConns = cmp.Or(o.MaxConns, 8)
 	o.Timeout = cmp.Or(o.Timeout, 5*time.Minute)
-	if err := o.ensureDatabase(ctx); err != nil {
-		return nil, fmt.Errorf("open the warehouse %v: %w", o, err)
-	}
 	conn, err := o.dial(o.Database)
 	if err != nil {
 		return nil, fmt.Errorf("open the warehouse %v: %w", o, err)
 	}
-	w := &Warehouse{conn: conn, options: o}
-	if w.settings, err = knownInsertSettings(ctx, conn); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("open the warehouse %v: %w", o, err)
-	}
-	return w, nil
+	return &Warehouse{conn: conn, options: o}, nil
 }
+
+// Connect makes the database if it is missing, and learns which settings this version
+// knows. It does not migrate. See Unanswered for what its error means.
+func (w *Warehouse) Connect(ctx context.Context) error {
+	if err := w.options.ensureDatabase(ctx); err != nil {
+		return fmt.Errorf("open the warehouse %v: %w", w.options, err)
+	}
+	settings, err := knownInsertSettings(ctx, w.conn)
+	if err != nil {
+		return fmt.Errorf("open the warehouse %v: %w", w.options, err)
+	}
+	w.settings.Store(&settings)
+	return nil
+}
+
+// Unanswered is true for an error that time may mend: ClickHouse did not answer. What
+// ClickHouse itself refuses, and a database that is not ours to migrate, want an operator.
+func Unanswered(err error) bool {
+	var said *clickhouse.Exception
+	return err != nil && !errors.As(err, &said) && !errors.Is(err, ErrNotOurs)
+}
+
+// ErrNotOurs: another version, or another program, made this database.
+var ErrNotOurs = errors.New("the database was made by another version")
+
+// errNotConnected is what Write answers before Connect.
+var errNotConnected = errors.New("the warehouse has not answered yet")
 
 // Conn is the connection pool, for statements of this package's own kind.
 func (w *Warehouse) Conn() driver.Conn { return w.conn }
@@ -100,7 +133,7 @@ func (w *Warehouse) Close() error { return w.conn.Close() }
 // that no default of a version, profile or user can change it. The token names the block.
 func (w *Warehouse) inserting(ctx context.Context, token string) context.Context {
 	settings := clickhouse.Settings{}
-	for name, value := range w.settings {
+	for name, value := range *w.settings.Load() {
 		settings[name] = value
 	}
 	if token != "" {

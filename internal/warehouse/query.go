@@ -88,8 +88,8 @@ func (w *Warehouse) FirstSeen(ctx context.Context, partition int, from, to int64
 }
 
 // DeliveriesBefore gives the sealed records of a partition of topic deliveries at offsets
-// in [from, to), in order, each once. It stops at the first error of each.
-func (w *Warehouse) DeliveriesBefore(ctx context.Context, partition int, from, to int64, each func(sealed []byte) error) error {
+// in [from, to) with their offsets, in order, each once. It stops at the first error of each.
+func (w *Warehouse) DeliveriesBefore(ctx context.Context, partition int, from, to int64, each func(offset int64, sealed []byte) error) error {
 	return w.sealed(ctx, each, `SELECT log_offset, any(sealed) FROM deliveries
 		WHERE log_partition = ? AND log_offset >= ? AND log_offset < ? GROUP BY log_offset ORDER BY log_offset`, uint32(partition), from, to)
 }
@@ -97,11 +97,11 @@ func (w *Warehouse) DeliveriesBefore(ctx context.Context, partition int, from, t
 // Receipts gives the sealed receipts of a partition of topic inbound at offsets in
 // [from, to), in order, each once.
 func (w *Warehouse) Receipts(ctx context.Context, partition int, from, to int64, each func(sealed []byte) error) error {
-	return w.sealed(ctx, each, `SELECT log_offset, any(sealed) FROM receipts
+	return w.sealed(ctx, func(_ int64, sealed []byte) error { return each(sealed) }, `SELECT log_offset, any(sealed) FROM receipts
 		WHERE log_partition = ? AND log_offset >= ? AND log_offset < ? GROUP BY log_offset ORDER BY log_offset`, uint32(partition), from, to)
 }
 
-func (w *Warehouse) sealed(ctx context.Context, each func([]byte) error, query string, args ...any) error {
+func (w *Warehouse) sealed(ctx context.Context, each func(int64, []byte) error, query string, args ...any) error {
 	rows, err := w.conn.Query(ctx, query, args...)
 	if err != nil {
 		return fmt.Errorf("read sealed records: %w", err)
@@ -113,7 +113,7 @@ func (w *Warehouse) sealed(ctx context.Context, each func([]byte) error, query s
 		if err := rows.Scan(&offset, &body); err != nil {
 			return fmt.Errorf("read sealed records: %w", err)
 		}
-		if err := each([]byte(body)); err != nil {
+		if err := each(offset, []byte(body)); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,9 @@ type insert struct {
 // change no answer. The same token with other rows, as of a log that was begun anew, is
 // another block.
 func (w *Warehouse) Write(ctx context.Context, token string, b Block) error {
+	if w.settings.Load() == nil {
+		return errNotConnected
+	}
 	filled, err := fill(b)
 	if err != nil {
 		return fmt.Errorf("write block %s: %w", token, err)

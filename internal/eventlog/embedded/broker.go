@@ -61,6 +61,7 @@ type Broker struct {
 	logger  *slog.Logger
 	lock    *os.File
 	cluster *kfake.Cluster
+	own     *listener
 	addr    string
 	admin   *kgo.Client
 
@@ -115,6 +116,7 @@ func (b *Broker) start(ctx context.Context) (err error) {
 	b.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.Ports(b.opts.Port),
+		kfake.ListenFn(b.listen),
 		kfake.ClusterID("tributary"),
 		kfake.DataDir(b.opts.Dir),
 		kfake.SyncWrites(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -130,11 +131,13 @@ type topic struct {
 	checked time.Time
 	ids     []int // 0, 1, …: what the hash chooses from
 	queues  []*queue
-	slots   [2]slot
+	slots   []slot
 	next    int // the partition that a slot moves on to
 }
 
-// A slot is one of the two partitions that take records without a key at a time.
+// A slot is one of the partitions that take records without a key at a time: two, or one
+// of the embedded broker, which writes one batch after the other whatever its partition,
+// so that a second one would only halve the batches and double the fsyncs.
 type slot struct {
 	partition int
 	began     int64 // the queue's batches when the slot came to it
@@ -181,8 +184,14 @@ func (t *topic) grow(n int) {
 	defer t.mu.Unlock()
 	t.checked = time.Now()
 	if len(t.ids) == 0 {
-		t.slots[1].partition = min(1, n-1)
-		t.next = min(2, n) % n
+		slots := 2
+		if t.log.opts.Embedded {
+			slots = 1
+		}
+		for p := range min(slots, n) {
+			t.slots = append(t.slots, slot{partition: p})
+		}
+		t.next = len(t.slots) % n
 	}
 	for p := len(t.ids); p < n; p++ {
 		t.ids = append(t.ids, p)
@@ -235,18 +244,20 @@ func (t *topic) apart(records []eventlog.Record) map[int][]int {
 }
 
 // queue gives the queue of a partition. For records without a key it is the less busy of
-// the two slots, the first when both are idle, so that few callers share one batch.
+// the slots', the first when all are idle, so that few callers share one batch.
 func (t *topic) queue(p int) *queue {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p != unkeyed {
 		return t.queues[p]
 	}
-	a, b := t.settle(0), t.settle(1)
-	if b.load() < a.load() {
-		return b
+	best := t.settle(0)
+	for i := 1; i < len(t.slots); i++ {
+		if q := t.settle(i); q.load() < best.load() {
+			best = q
+		}
 	}
-	return a
+	return best
 }
 
 // settle moves a slot on when its partition had its share, and gives its queue.
@@ -257,7 +268,7 @@ func (t *topic) settle(i int) *queue {
 	if n <= len(t.slots) || q.batches.Load()-s.began < stay {
 		return q
 	}
-	for t.next == t.slots[0].partition || t.next == t.slots[1].partition {
+	for slices.ContainsFunc(t.slots, func(s slot) bool { return s.partition == t.next }) {
 		t.next = (t.next + 1) % n
 	}
 	s.partition, t.next = t.next, (t.next+1)%n

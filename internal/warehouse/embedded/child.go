@@ -126,7 +126,8 @@ func newServer(o orders, log *slog.Logger) (*server, *conn, error) {
 		return nil, nil, fmt.Errorf("make the directory for bodies: %w", err)
 	}
 	config := filepath.Join(o.Dir, "engine.xml")
-	if err := os.WriteFile(config, engineConfig(o), 0o600); err != nil {
+	users := filepath.Join(o.Dir, "users.xml")
+	if err := errors.Join(os.WriteFile(config, engineConfig(o, users), 0o600), os.WriteFile(users, []byte(userConfig), 0o600)); err != nil {
 		return nil, nil, fmt.Errorf("write the engine's configuration: %w", err)
 	}
 	lib, err := loadChdb(o.Library, store, config)
@@ -185,7 +186,7 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 
 // engineConfig is the engine's server configuration. Parts are synced to disk before an insert is acknowledged, so that
 // not even a power cut loses them; after a kill of the process alone the operating system still writes them.
-func engineConfig(o orders) []byte {
+func engineConfig(o orders, users string) []byte {
 	type mergeTree struct {
 		DedupWindow     int `xml:"non_replicated_deduplication_window"`
 		FsyncInsert     int `xml:"fsync_after_insert"`
@@ -195,15 +196,42 @@ func engineConfig(o orders) []byte {
 	type config struct {
 		XMLName     xml.Name  `xml:"clickhouse"`
 		DisplayName string    `xml:"display_name"`
+		Users       string    `xml:"users_config"`
 		Memory      int64     `xml:"max_server_memory_usage"`
 		MemoryShare float64   `xml:"max_server_memory_usage_to_ram_ratio"`
 		DropDelay   int       `xml:"database_atomic_delay_before_drop_table_sec"`
 		MergeTree   mergeTree `xml:"merge_tree"`
 	}
-	c := config{DisplayName: "tributary", Memory: o.MaxMemory, MemoryShare: 0.6, DropDelay: 1, MergeTree: mergeTree{DedupWindow: 10000}}
+	c := config{DisplayName: "tributary", Users: users, Memory: o.MaxMemory, MemoryShare: 0.6, DropDelay: 1, MergeTree: mergeTree{DedupWindow: 10000}}
 	if !o.NoSync {
 		c.MergeTree.FsyncInsert, c.MergeTree.FsyncDirectory, c.MergeTree.FsyncMergedRows = 1, 1, 1
 	}
 	text, _ := xml.MarshalIndent(c, "", "  ")
 	return append(text, '\n')
 }
+
+// userConfig is what the engine lets its one user do: everything in its own databases, nothing with files, addresses or
+// other servers.
+const userConfig = `<clickhouse>
+  <profiles>
+    <default>
+      <constraints>
+        <format_template_row><readonly/></format_template_row>
+        <format_template_resultset><readonly/></format_template_resultset>
+      </constraints>
+    </default>
+  </profiles>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>::/0</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <grants>
+        <query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, KILL QUERY, CHECK, dictGet ON *.*</query>
+      </grants>
+    </default>
+  </users>
+  <quotas><default></default></quotas>
+</clickhouse>
+`
