@@ -28,7 +28,7 @@ demo: need-build engines build
 endif
 
 test: need-test engines kafka lint
-	CGO_ENABLED=1 TRIBUTARY_REQUIRE_ENGINES=1 go run ./deploy/testsummary -race -vet=off -timeout=10m -p=$(TEST_P) $(TEST_ARGS) ./...
+	CGO_ENABLED=1 TRIBUTARY_REQUIRE_ENGINES=1 go run ./deploy/testsummary -race -vet=off -timeout=20m -p=$(TEST_P) $(TEST_ARGS) ./...
 
 build: need-build
 	go build -ldflags "-X main.version=$(VERSION)" -o bin/tributary ./cmd/tributary
@@ -67,7 +67,8 @@ interop: need-test engines kafka
 soak: need-build engines
 	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=100 go test -count=1 -v -timeout=0 -run '^TestKilling' ./cmd/tributary
 
-bench: need-build
+bench: build
+	./bin/tributary bench ingest
 	go test -run='^$$' -bench=. -benchmem ./canonical/... ./mappings ./identity ./destinations/... ./ingest ./internal/eventlog/embedded
 
 clean:

@@ -43,7 +43,6 @@ const (
 	ReasonCoveredByContact = "covered_by_contact"
 	ReasonDryRun           = "dry_run"
 	ReasonIgnored          = "ignored"
-	ReasonEcho             = "echo"
 	ReasonDisabled         = "disabled"
 	ReasonLedgerExpired    = "ledger_expired"
 	// ReasonPlanned ends the wait of a whole event (part ""): its parts speak for it now.

@@ -21,6 +21,7 @@ type Fact struct {
 	At    time.Time    `json:"at"` // business time
 	Nodes []Identifier `json:"nodes"`
 	// Weak links come from a device or a click; strong ones from a login, a form or the CRM.
+	// A weak association was found by a read, not told by a notice: At is when it was read.
 	Weak    bool          `json:"weak,omitempty"`
 	Primary bool          `json:"primary,omitempty"` // association
 	Removed bool          `json:"removed,omitempty"` // association

@@ -8,25 +8,21 @@ import (
 	"tributary/canonical"
 )
 
-// Digest is a hash of the whole state: nodes with their roots, edges, registers, stages
-// and statements. It is the same for the same facts in any order, on any engine, however
+// Digest is a hash of the whole state: nodes with their roots, edges, registers and
+// stages. It is the same for the same facts in any order, on any engine, however
 // they were cut into folds. It reads everything.
 func (v *View) Digest() [32]byte {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	h := sha256.New()
 	v.digestNodes(h)
-	for _, kind := range []byte{keyEdge, keyTouch, keyClick, keyAccount, keyStage} {
+	for _, kind := range []byte{keyEdge, keyTouch, keyClick, keyAccount, keyDeal, keyStage} {
 		must(v.store.Range([]byte{kind}, []byte{kind + 1}, func(k, b []byte) bool {
 			part(h, k)
 			part(h, b)
 			return true
 		}))
 	}
-	must(v.store.Range([]byte{keyStatement}, []byte{keyStatement + 1}, func(k, _ []byte) bool {
-		part(h, k) // what was said, not at which offset
-		return true
-	}))
 	return [32]byte(h.Sum(nil))
 }
 

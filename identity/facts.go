@@ -235,9 +235,10 @@ func (s *statements) account(company, domain, mail string) canonical.Identifier 
 	return companyDomain(canonical.EmailDomain(mail))
 }
 
-// belongs associates a person or deal with an account or contact.
+// belongs associates a person or deal with an account or contact: found to be so, hence
+// weak. Only a notice tells when it became so.
 func (s *statements) belongs(at time.Time, who, whose canonical.Identifier, primary bool) {
-	s.say(canonical.Fact{Kind: canonical.FactAssociation, At: at, Nodes: []canonical.Identifier{who, whose}, Primary: primary})
+	s.say(canonical.Fact{Kind: canonical.FactAssociation, At: at, Nodes: []canonical.Identifier{who, whose}, Weak: true, Primary: primary})
 }
 
 // employer associates the report's person with its account, unless a read said more. The

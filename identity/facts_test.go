@@ -19,7 +19,7 @@ func written(facts []canonical.Fact) []string {
 		for _, m := range []struct {
 			set  bool
 			name string
-		}{{f.Weak, "weak"}, {f.Primary, "primary"}, {f.Removed, "removed"}} {
+		}{{f.Weak && f.Kind == canonical.FactLink, "weak"}, {f.Weak && f.Kind == canonical.FactAssociation, "found"}, {f.Primary, "primary"}, {f.Removed, "removed"}} {
 			if m.set {
 				s += " " + m.name
 			}
@@ -65,7 +65,7 @@ func TestFactsOf(t *testing.T) {
 			report: canonical.Report{Subject: canonical.SubjectTouch, OccurredAt: day(1), Identifiers: []canonical.Identifier{work, cookie},
 				Contact: canonical.Contact{Email: "kim@acme.example"}, Touch: &canonical.Touch{Kind: "form", At: day(1)}},
 			event: &canonical.Event{Node: work.Node()},
-			want:  []string{"link weak email:work anonymous:c-1 @1", "association email:work domain:acme.example @1", "touch email:work @1"},
+			want:  []string{"link weak email:work anonymous:c-1 @1", "association found email:work domain:acme.example @1", "touch email:work @1"},
 		},
 		"a custom event is no touch": {
 			report: canonical.Report{Subject: canonical.SubjectCustom, OccurredAt: day(1), Identifiers: []canonical.Identifier{cookie}, Touch: &canonical.Touch{Kind: "custom"}},
@@ -73,13 +73,13 @@ func TestFactsOf(t *testing.T) {
 		"free mail is no account": {
 			report: canonical.Report{Subject: canonical.SubjectCustom, OccurredAt: day(1), Identifiers: []canonical.Identifier{id(canonical.UserID, "u"), home},
 				Contact: canonical.Contact{Email: "kim@gmail.com"}, Company: canonical.Company{ID: "77", Domain: "gmail.com"}},
-			want: []string{"link email:home user_id:u @1", "association primary email:home hubspot_company:77 @1"},
+			want: []string{"link email:home user_id:u @1", "association found primary email:home hubspot_company:77 @1"},
 		},
 		"a shared mailbox ties weakly and last": {
 			report: canonical.Report{Subject: canonical.SubjectCustom, OccurredAt: day(1), Contact: canonical.Contact{Email: "info@acme.example"},
 				Identifiers: []canonical.Identifier{id(canonical.Email, canonical.EmailHash("info@acme.example")), id(canonical.UserID, "u"), id(canonical.Phone, canonical.SHA256("1")), cookie}},
 			want: []string{"link weak user_id:u email:info @1", "link weak user_id:u phone:" + canonical.SHA256("1") + " @1", "link weak user_id:u anonymous:c-1 @1",
-				"association user_id:u domain:acme.example @1"},
+				"association found user_id:u domain:acme.example @1"},
 		},
 		"a lifecycle change": {
 			report: canonical.Report{Subject: canonical.SubjectLifecycle, OccurredAt: day(2), Object: canonical.Object{Type: "contact", ID: "1001"},
@@ -87,7 +87,7 @@ func TestFactsOf(t *testing.T) {
 			event: &canonical.Event{ID: "e", Name: "qualified_lead", Funnel: true, Rank: 2, OccurredAt: day(2), TimeBasis: "reported", Node: lead.Node(),
 				Object: canonical.Object{Type: "contact", ID: "1001"}, RawStage: "mql"},
 			want: []string{"link hubspot_contact:1001 email:home @2", "link weak hubspot_contact:1001 anonymous:c-1 @2", "link hubspot_company:77 domain:acme.example @2",
-				"association primary hubspot_contact:1001 hubspot_company:77 @2", "stage hubspot_contact:1001 @2"},
+				"association found primary hubspot_contact:1001 hubspot_company:77 @2", "stage hubspot_contact:1001 @2"},
 		},
 		"a stage without an object": {
 			report: canonical.Report{Subject: canonical.SubjectLifecycle, OccurredAt: day(2), Identifiers: []canonical.Identifier{home}},
@@ -98,9 +98,9 @@ func TestFactsOf(t *testing.T) {
 			report: canonical.Report{Subject: canonical.SubjectDealStage, OccurredAt: day(3), Object: canonical.Object{Type: "deal", ID: "5"},
 				Identifiers: []canonical.Identifier{lead, work}, Contacts: []string{"1001", "1002"}, Companies: []string{"77", "78"}, Company: canonical.Company{ID: "77"}},
 			event: &canonical.Event{Name: "customer_won", Funnel: true, Rank: 6, OccurredAt: day(3), Object: canonical.Object{Type: "deal", ID: "5"}},
-			want: []string{"link hubspot_contact:1001 email:work @3", "association hubspot_contact:1001 hubspot_company:77 @3",
-				"association hubspot_deal:5 hubspot_contact:1001 @3", "association hubspot_deal:5 hubspot_contact:1002 @3",
-				"association primary hubspot_deal:5 hubspot_company:77 @3", "association hubspot_deal:5 hubspot_company:78 @3", "stage hubspot_deal:5 @3"},
+			want: []string{"link hubspot_contact:1001 email:work @3", "association found hubspot_contact:1001 hubspot_company:77 @3",
+				"association found hubspot_deal:5 hubspot_contact:1001 @3", "association found hubspot_deal:5 hubspot_contact:1002 @3",
+				"association found primary hubspot_deal:5 hubspot_company:77 @3", "association found hubspot_deal:5 hubspot_company:78 @3", "stage hubspot_deal:5 @3"},
 		},
 		"a completed deal": {
 			report: canonical.Report{Subject: canonical.SubjectDealStage, OccurredAt: day(3), Object: canonical.Object{Type: "deal", ID: "5"},
@@ -111,8 +111,8 @@ func TestFactsOf(t *testing.T) {
 				canonical.ReadObject{Type: "contact", ID: "1002", CurrentID: "1009", Properties: map[string]string{"email": "lou@acme.example"}},
 				canonical.ReadObject{Type: "company", ID: "77", Properties: map[string]string{"domain": "acme.example"}}),
 			want: []string{"link hubspot_contact:1001 email:work @3", "merge hubspot_contact:1009 hubspot_contact:1002 @20",
-				"association hubspot_deal:5 hubspot_contact:1001 @20", "association hubspot_deal:5 hubspot_contact:1002 @20", "association primary hubspot_deal:5 hubspot_company:77 @20",
-				"association primary hubspot_contact:1001 hubspot_company:77 @20", "link hubspot_contact:1009 email:lou @3", "association hubspot_contact:1009 domain:acme.example @20",
+				"association found hubspot_deal:5 hubspot_contact:1001 @20", "association found hubspot_deal:5 hubspot_contact:1002 @20", "association found primary hubspot_deal:5 hubspot_company:77 @20",
+				"association found primary hubspot_contact:1001 hubspot_company:77 @20", "link hubspot_contact:1009 email:lou @3", "association found hubspot_contact:1009 domain:acme.example @20",
 				"link hubspot_company:77 domain:acme.example @3"},
 		},
 		"a merge": {

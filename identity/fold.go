@@ -80,11 +80,10 @@ func (f *folder) link(fact canonical.Fact) bool {
 	return stated
 }
 
-// merge joins the first node with each other one and marks the others as merged away.
+// merge joins the first node with each other one and marks the others as merged away. It
+// states nothing where each pair was merged so at an equal or earlier time.
 func (f *folder) merge(fact canonical.Fact) bool {
-	if len(fact.Nodes) < 2 || !f.unsaid(fact) {
-		return false
-	}
+	stated := false
 	at := nanos(fact.At)
 	for i := 1; i < len(fact.Nodes); i++ {
 		if !joinable(fact.Nodes[0], fact.Nodes[i]) {
@@ -94,17 +93,20 @@ func (f *folder) merge(fact canonical.Fact) bool {
 		if a == nil || b == nil {
 			continue
 		}
+		e := f.edge(a, b)
+		known := e != edge{}
+		if !e.merge.lower(at) && b.merged {
+			continue
+		}
+		stated = true
 		if !b.merged {
 			b.merged = true
 			f.change(b)
 			mark(&f.lost, b.id)
 		}
-		e := f.edge(a, b)
-		known := e != edge{}
-		e.merge.lower(at)
 		f.tie(a, b, e, true, at, known)
 	}
-	return true
+	return stated
 }
 
 // joinable is true for two different nodes of one graph.
@@ -116,29 +118,6 @@ func joinable(a, b canonical.Identifier) bool {
 // foldable is false for what cannot be a node.
 func foldable(id canonical.Identifier) bool {
 	return id.Scheme != "" && id.Value != "" && len(id.Scheme) <= 64 && len(id.Value) <= 4096
-}
-
-// unsaid notes the statement of a merge or an association, kind, objects, value and
-// time, and is false when the log had it.
-func (f *folder) unsaid(fact canonical.Fact) bool {
-	h := sha256.New()
-	part := func(s string) {
-		h.Write(binary.AppendUvarint(nil, uint64(len(s))))
-		h.Write([]byte(s))
-	}
-	part(string(fact.Kind))
-	part(canonical.FormatTime(fact.At))
-	part(fmt.Sprint(fact.Primary, fact.Removed))
-	for _, n := range fact.Nodes {
-		part(string(n.Scheme))
-		part(n.Value)
-	}
-	k := append([]byte{keyStatement}, h.Sum(nil)[:16]...)
-	if _, ok := f.get(k); ok {
-		return false
-	}
-	f.put(k, binary.BigEndian.AppendUint64(nil, uint64(f.offset)))
-	return true
 }
 
 // see gives the node of an identifier that a fact names, made where it was not known;

@@ -12,8 +12,10 @@ import (
 )
 
 // Known says what is known of an event's person now: everything for e.Node's whole
-// person, clicks and touches not later than e.OccurredAt. The account is the one the
-// event names, else the person's, else that of the deal it is about.
+// person, clicks and touches not later than e.OccurredAt. The person of a deal's event
+// without a node is that of the deal's contact that counts now; where there is none,
+// nobody is known. The account is the one the event names, else the person's, else that
+// of the deal it is about. All of it is as of the offset given.
 func (v *View) Known(e canonical.Event) canonical.Known {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -22,7 +24,7 @@ func (v *View) Known(e canonical.Event) canonical.Known {
 	if !e.OccurredAt.IsZero() {
 		at = nanos(e.OccurredAt)
 	}
-	if p := v.person(e.Node); p != nil {
+	if p := v.person(v.subject(e)); p != nil {
 		k.Person = p.root
 		k.Identifiers = slices.Clone(p.identifiers)
 		k.Clicks = v.clicksAt(p, at)
@@ -32,11 +34,23 @@ func (v *View) Known(e canonical.Event) canonical.Known {
 	return k
 }
 
+// subject gives the node of the person that an event is about: its own; without one, of a
+// deal the contact that counts; else zero.
+func (v *View) subject(e canonical.Event) canonical.NodeID {
+	if e.Node != 0 {
+		return e.Node
+	}
+	if id, ok := canonical.ObjectIdentifier(e.Object); ok {
+		return v.contactOf(id.Node())
+	}
+	return 0
+}
+
 func (v *View) accountOf(e canonical.Event) canonical.AccountID {
 	if e.AccountNode != 0 {
 		return v.root(e.AccountNode)
 	}
-	if p := v.person(e.Node); p != nil && p.company != 0 {
+	if p := v.person(v.subject(e)); p != nil && p.company != 0 {
 		return v.root(p.company)
 	}
 	if id, ok := canonical.ObjectIdentifier(e.Object); ok && id.Scheme == canonical.HubSpotDeal {
@@ -79,11 +93,17 @@ func (v *View) root(n canonical.NodeID) canonical.NodeID {
 	return lookCluster(v.store, v.warm, nd).root
 }
 
-// Cluster gives all nodes of a node's person or account, ascending: at least the node.
+// Cluster gives all nodes of a node's person or account, ascending: at least the node. A
+// deal's are the deal and the person of its contact that counts.
 func (v *View) Cluster(n canonical.NodeID) []canonical.NodeID {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.cluster(n)
+	nodes := v.cluster(n)
+	if c := v.contactOf(n); c != 0 {
+		nodes = append(nodes, v.cluster(c)...)
+		slices.Sort(nodes)
+	}
+	return nodes
 }
 
 func (v *View) cluster(n canonical.NodeID) []canonical.NodeID {
@@ -169,7 +189,7 @@ func (v *View) Overrides(from, to int64) []Override {
 
 // Touched gives the nodes, ascending, of all persons and accounts that gained an
 // identifier, a click id or an edge by the facts at offsets in (from, to], as they are
-// now.
+// now, with the deals of these persons; and the deals that gained or lost a contact.
 func (v *View) Touched(from, to int64) []canonical.NodeID {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -186,6 +206,7 @@ func (v *View) Touched(from, to int64) []canonical.NodeID {
 		}
 		for _, m := range v.cluster(n) {
 			all[m] = true
+			v.dealsOf(m, func(deal canonical.NodeID) { all[deal] = true })
 		}
 	}
 	return slices.Sorted(maps.Keys(all))

@@ -18,9 +18,9 @@ const (
 	keyEdge      = 'e' // node, other node → times; stands in both directions
 	keyTouch     = 't' // node, class, time, hash → touch
 	keyClick     = 'q' // node, scheme, value → last seen
-	keyAccount   = 'a' // node, account node → times
+	keyAccount   = 'a' // node, the node it belongs to → times
+	keyDeal      = 'd' // node of a person, deal that belongs or belonged to it
 	keyStage     = 'h' // object node, time, hash → stage reached
-	keyStatement = 's' // hash of a merge or association → offset
 	keyOverride  = 'o' // offset, number → rows
 	keyTouched   = 'w' // offset → nodes
 	keyCollision = 'x' // node, hash → collision
@@ -66,8 +66,8 @@ type node struct {
 	tied       edgeKey
 	isTied     bool
 	tiedStrong bool
-	// grouped: in a cluster of several. The others say what else is kept under this node.
-	// So a reader need not look.
+	// grouped: in a cluster of several. The others say what else is kept under this node,
+	// accounts of associations in either direction. So a reader need not look.
 	grouped, touches, clicks, accounts, stages bool
 	fresh                                      bool // not in the store yet
 }

@@ -100,7 +100,7 @@ func (s *state) lay(k, v []byte) {
 	}
 	s.over[string(k)] = Write{k, v}
 	switch k[0] {
-	case keyMember, keyEdge, keyTouch, keyClick:
+	case keyMember, keyEdge, keyTouch, keyClick, keyAccount:
 		s.groups[group(k)] = append(s.groups[group(k)], string(k))
 	}
 }

@@ -30,7 +30,7 @@ var offsetKey = append([]byte{keyMeta}, "offset"...)
 // formatKey holds the version of the records, so that another version rebuilds.
 var (
 	formatKey = append([]byte{keyMeta}, "format"...)
-	format    = []byte{1}
+	format    = []byte{2}
 )
 
 // ErrFormat says that a store was written by another version. It is a cache: deleting it
@@ -159,10 +159,16 @@ func (v *View) forget(f *folder) {
 }
 
 // New gives the facts whose statement is not in the log yet, as far as it is folded, nor
-// among those before it in the list: a link unless the same two nodes were linked with
-// the same strength at an equal or earlier time; a touch where it changes what is kept
-// of its node; any other unless the same was said with the same time. Never because its
-// effect is nil.
+// among those before it in the list. Left out is
+//   - a link of two nodes linked with the same strength at an equal or earlier time, a
+//     merge of nodes merged so at an equal or earlier time;
+//   - an association said of its pair at an equal or later time, and one found (Weak)
+//     where what stands of the pair is just that;
+//   - a touch that changes nothing of what is kept of its node;
+//   - a stage said before with the same time.
+//
+// Only the found association is left out although it says something, its time: it would
+// be said again at every read. docs/identity.md says what that costs.
 func (v *View) New(facts []canonical.Fact) []canonical.Fact {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -136,17 +136,41 @@ func (rd *reader) portal(n node) {
 	if ok {
 		rd.property("portal_id", id)
 	}
-	if len(rd.settings.Portals) == 0 {
-		return
-	}
-	account, known := rd.settings.Portals[id]
-	if !ok || !known {
+	account, known := rd.settings.of(id, ok)
+	if !known {
 		rd.fail(CodePortal, "portalId", "no configured source has this portal")
 		return
 	}
-	if rd.settings.Account = account; account == "hubspot" {
+	if rd.settings.Account = account; account == defaultAccount {
 		rd.settings.Account = ""
 	}
+}
+
+// defaultAccount is the CRM account that "" stands for.
+const defaultAccount = "hubspot"
+
+// of names the CRM account of a portal; false: no configured source has it.
+func (s Settings) of(portal int64, given bool) (string, bool) {
+	if len(s.Portals) > 0 {
+		account, known := s.Portals[portal]
+		return first(account, defaultAccount), given && known
+	}
+	return first(s.Account, defaultAccount), true
+}
+
+// Account names the CRM account that a HubSpot webhook is of: that of its portal, where
+// settings name portals. False: it cannot be told, as for a receipt of another way in.
+func Account(r canonical.Receipt, s Settings) (string, bool) {
+	if r.Way != canonical.WayHubSpot {
+		return "", false
+	}
+	body, problem := decode(r.Body)
+	if problem != nil {
+		return "", false
+	}
+	n := node{f: body, rd: &reader{receipt: r}}
+	id, ok := n.whole("portalId")
+	return s.of(id, ok)
 }
 
 // objectID reads the object's id: 64-bit digits.

@@ -111,6 +111,40 @@ func TestCompletedDeal(t *testing.T) {
 	}
 }
 
+// An app in two portals: its source is bound to one account, its webhooks come from both.
+func TestAccountOfAWebhook(t *testing.T) {
+	two := map[int64]string{424242: "hubspot", 7: "emea"}
+	of := func(portal string) canonical.Receipt {
+		return receipt(canonical.WayHubSpot, strings.Replace(hook("contact", "creation", `"objectId":9,`), "424242", portal, 1))
+	}
+	for name, tc := range map[string]struct {
+		receipt  canonical.Receipt
+		settings Settings
+		want     string
+		told     bool
+	}{
+		"its portal's, not its source's":       {of("424242"), Settings{Account: "emea", Portals: two}, "hubspot", true},
+		"the other portal's":                   {of("7"), Settings{Account: "hubspot", Portals: two}, "emea", true},
+		"a portal written as text":             {of(`"7"`), Settings{Portals: two}, "emea", true},
+		"a portal that is the empty account's": {of("424242"), Settings{Account: "emea", Portals: map[int64]string{424242: ""}}, "hubspot", true},
+		"a portal that nobody has":             {of("8"), Settings{Account: "emea", Portals: two}, "", false},
+		"no portal":                            {of("null"), Settings{Portals: two}, "", false},
+		"no portals configured":                {of("8"), Settings{Account: "emea"}, "emea", true},
+		"nothing configured":                   {of("8"), Settings{}, "hubspot", true},
+		"no JSON":                              {receipt(canonical.WayHubSpot, "{"), Settings{}, "", false},
+		"another way in":                       {receipt(canonical.WayEvents, "{}"), Settings{}, "", false},
+	} {
+		got, told := Account(tc.receipt, tc.settings)
+		if told != tc.told || told && got != tc.want {
+			t.Errorf("%s: %q, %v; want %q, %v", name, got, told, tc.want, tc.told)
+		}
+		report, problem := Read(tc.receipt, tc.settings)
+		if tc.told && (problem != nil || first(report.Object.Account, "hubspot") != tc.want) {
+			t.Errorf("%s: read as of account %q, %v", name, report.Object.Account, problem)
+		}
+	}
+}
+
 func TestCompletedContactThatWasMerged(t *testing.T) {
 	r := receipt(canonical.WayHubSpot, hook("contact", "propertyChange", `"objectId":1001,"propertyName":"lifecyclestage","propertyValue":"lead",`))
 	r.Completion = &canonical.Completion{Objects: []canonical.ReadObject{

@@ -80,7 +80,7 @@ const ahead = 24 * time.Hour
 // associations. Numbers in Properties are json.Number.
 func Read(r canonical.Receipt, s Settings) (canonical.Report, *Problem) {
 	rd := &reader{receipt: r, settings: s}
-	if s.Account == "hubspot" {
+	if s.Account == defaultAccount {
 		rd.settings.Account = ""
 	}
 	body, problem := decode(r.Body)

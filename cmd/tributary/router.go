@@ -469,16 +469,17 @@ func (r *router) buildStages() {
 	metrics := pipeline.NewMetrics(r.registry)
 	prefix := r.cfg.Log.Prefix
 	r.resolve = &pipeline.Resolve{Log: r.log, Topics: r.topics, Prefix: prefix, Mapping: r.mapping.Load, Settings: r.settings, View: r.view, Metrics: metrics}
+	// A webhook of a portal that nobody configured is its source's account's to end.
 	account := func(rc canonical.Receipt) string {
-		report, _ := wire.Read(rc, r.settings(rc.Source))
-		if report.Object.Account != "" {
-			return report.Object.Account
+		if name, ok := wire.Account(rc, r.settings(rc.Source)); ok {
+			return name
 		}
 		return accountOf(r.cfg.Sources[rc.Source])
 	}
+	stray := func(rc canonical.Receipt) bool { _, ok := wire.Account(rc, r.settings(rc.Source)); return !ok }
 	for _, name := range r.accounts() {
 		f := &pipeline.Fetch{Log: r.log, Topics: r.topics, Prefix: prefix, Account: name, Health: r.health, Logger: r.logger, Metrics: metrics,
-			Mine: func(rc canonical.Receipt) bool { return account(rc) == name }}
+			Mine: func(rc canonical.Receipt) bool { return account(rc) == name }, Stray: stray}
 		if a, ok := r.cfg.Accounts[name]; ok && a.Token != "" {
 			f.CRM = &hubspotcrm.Client{BaseURL: crmURL(a), Budget: crmBudget(a), HTTP: &http.Client{}, Token: func() string {
 				v, err := a.Token.Value()
@@ -491,7 +492,7 @@ func (r *router) buildStages() {
 	r.record = &pipeline.Record{Log: r.log, Topics: r.topics, Prefix: prefix, Warehouse: r.warehouse, View: r.view, DB: r.state,
 		Seal: r.sealer.Seal, Health: r.health, Logger: r.logger, Metrics: metrics}
 	r.replay = &pipeline.Replay{Log: r.log, Topics: r.topics, Prefix: prefix, Index: r.index, Archive: archive{r.warehouse, r.sealer},
-		Mapping: r.mapping.Load, Settings: r.settings, Lanes: r.lanes, NewID: newReplayID}
+		Mapping: r.mapping.Load, Settings: r.settings, Account: account, Accounts: r.accounts(), Lanes: r.lanes, NewID: newReplayID}
 	r.books = &pipeline.Books{Log: r.log, Topics: r.topics, Prefix: prefix, Account: account, Accounts: r.accounts(), Index: r.index, Fates: r.warehouse.Fates, Lanes: r.lanes}
 }
 
@@ -509,7 +510,8 @@ func crmBudget(a config.Account) *rate.Limiter {
 	if n == 0 {
 		n = 50
 	}
-	return rate.NewLimiter(rate.Limit(float64(n)/10), max(n/5, 1))
+	burst := max(n/5, 1) // part of the window: the rest comes evenly
+	return rate.NewLimiter(rate.Limit(float64(max(n-burst, 1))/10), burst)
 }
 
 // archive is the warehouse with the key to what is sealed in it.

@@ -65,7 +65,7 @@ func slotNode(e canonical.Event) canonical.NodeID {
 			return id.Node()
 		}
 	}
-	return e.Node
+	return waitsUnder(e)
 }
 
 func slotAt(n canonical.NodeID, name string) string { return n.String() + "|" + name }

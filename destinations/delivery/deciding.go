@@ -232,7 +232,7 @@ func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err 
 	}
 	nodes := []canonical.NodeID{slotNode(j.event)}
 	if j.event.CountedBy != "deal" {
-		nodes = r.People.Cluster(j.event.Node)
+		nodes = r.People.Cluster(slotNode(j.event))
 	}
 	var holder *canonical.EventKey
 	for _, n := range nodes {

@@ -45,6 +45,8 @@ type HubSpotAccount struct {
 	// PartialUpsert lets an upsert by e-mail answer for each row (207), as the specification has it and
 	// the guide denies.
 	PartialUpsert bool
+	// LinkPage is how many associations of one record v4's batch read gives at a time; 0 means 500.
+	LinkPage int
 	// MaxRecords bounds the CRM; 0 means 200,000.
 	MaxRecords int
 }
@@ -87,6 +89,7 @@ func newHubSpotServer(a HubSpotAccount, random *rand.Rand, now time.Time) *hubSp
 	a.Currency = cmp.Or(a.Currency, "USD")
 	a.SearchLag = cmp.Or(a.SearchLag, 5*time.Second)
 	a.MaxRecords = cmp.Or(a.MaxRecords, 200_000)
+	a.LinkPage = cmp.Or(a.LinkPage, 500)
 	if a.Lifecycle == nil {
 		a.Lifecycle = defaultLifecycle
 	}

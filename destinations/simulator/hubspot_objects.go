@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -253,7 +254,8 @@ func (s *Simulator) serveAssociations(c *call, rest []string) (answer, *hubSpotE
 func (s *Simulator) readLinks(c *call, from, to string) (answer, *hubSpotError) {
 	var in struct {
 		Inputs []struct {
-			ID any `json:"id"`
+			ID    any    `json:"id"`
+			After string `json:"after"`
 		} `json:"inputs"`
 	}
 	if err := unmarshal(c.body, &in); err != nil {
@@ -276,14 +278,39 @@ func (s *Simulator) readLinks(c *call, from, to string) (answer, *hubSpotError) 
 				map[string]any{"fromObjectId": []string{id}, "fromObjectType": []string{singular[from]}, "toObjectType": []string{singular[to]}}))
 			continue
 		}
-		shown := []any{}
-		for _, other := range ids {
+		begin, ok := linkPlace(input.After, id)
+		if !ok || begin >= len(ids) {
+			return answer{}, hubSpotInvalid("Invalid paging token for " + singular[from] + " " + id)
+		}
+		shown, end := []any{}, min(begin+s.hubspot.account.LinkPage, len(ids))
+		for _, other := range ids[begin:end] {
 			shown = append(shown, linkAnswer(from, to, other, m.links[reference{from, r.ID}][to][other]))
 		}
-		results = append(results, map[string]any{"from": map[string]string{"id": id}, "to": shown})
+		result := map[string]any{"from": map[string]string{"id": id}, "to": shown}
+		if end < len(ids) {
+			result["paging"] = map[string]any{"next": map[string]string{"after": linkToken(end, id), "link": ""}}
+		}
+		results = append(results, result)
 	}
 	s.hubspot.random.Shuffle(len(results), func(i, j int) { results[i], results[j] = results[j], results[i] })
 	return batchAnswer(c, http.StatusOK, results, errors), nil
+}
+
+// linkToken names the place in a record's associations where the next page begins: no
+// more than the caller's to hand back.
+func linkToken(begin int, id string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(begin) + "-" + id))
+}
+
+// linkPlace reads a token given for the same record; none is the beginning.
+func linkPlace(after, id string) (int, bool) {
+	if after == "" {
+		return 0, true
+	}
+	text, err := base64.RawURLEncoding.DecodeString(after)
+	n, of, _ := strings.Cut(string(text), "-")
+	begin, bad := strconv.Atoi(n)
+	return begin, err == nil && bad == nil && begin > 0 && of == id
 }
 
 func (s *Simulator) createLinks(c *call, from, to string) (answer, *hubSpotError) {

@@ -112,6 +112,43 @@ func TestHubSpotReads(t *testing.T) {
 	}
 }
 
+func TestHubSpotPagesAssociations(t *testing.T) {
+	b := newHubSpot(t, HubSpotAccount{LinkPage: 2})
+	var people []int64
+	for _, name := range []string{"a", "b", "c"} {
+		people = append(people, b.contact(name+"@example.test"))
+	}
+	b.make(Made{Type: "deal", ID: 84721, Contacts: people})
+	b.make(Made{Type: "deal", ID: 84722, Contacts: people[:2]})
+	const path = "/crm/v4/associations/deals/contacts/batch/read"
+	type reply struct {
+		Results []struct {
+			To     []any `json:"to"`
+			Paging *struct {
+				Next struct {
+					After string `json:"after"`
+				} `json:"next"`
+			} `json:"paging"`
+		} `json:"results"`
+	}
+	first := read[reply](t, b.hubspotSend("POST", path, `{"inputs":[{"id":"84721"}]}`).body).Results[0]
+	if len(first.To) != 2 || first.Paging == nil {
+		t.Fatalf("first page %+v", first)
+	}
+	after := first.Paging.Next.After
+	last := read[reply](t, b.hubspotSend("POST", path, `{"inputs":[{"id":"84721","after":"`+after+`"}]}`).body).Results[0]
+	if len(last.To) != 1 || last.Paging != nil {
+		t.Errorf("last page %+v", last)
+	}
+	if whole := read[reply](t, b.hubspotSend("POST", path, `{"inputs":[{"id":"84722"}]}`).body).Results[0]; len(whole.To) != 2 || whole.Paging != nil {
+		t.Errorf("a page that holds all %+v", whole)
+	}
+	for _, bad := range []string{"x", after + "x"} {
+		b.hubspotSend("POST", path, `{"inputs":[{"id":"84721","after":"`+bad+`"}]}`).wants(t, 400, "VALIDATION_ERROR", "paging token")
+	}
+	b.hubspotSend("POST", path, `{"inputs":[{"id":"84722","after":"`+after+`"}]}`).wants(t, 400, "VALIDATION_ERROR", "paging token")
+}
+
 func TestHubSpotValueMayChangeBetweenWebhookAndRead(t *testing.T) {
 	b := newHubSpot(t, HubSpotAccount{})
 	id := b.contact("ada.byron@example.com")

@@ -23,7 +23,7 @@ import (
 // A Config is the whole configuration. Default says what holds where the file is silent.
 type Config struct {
 	DataDir      string                 `yaml:"data_dir"`
-	DataKey      Secret                 `yaml:"data_key"` // 64 hex digits; empty: generated in data_dir
+	DataKey      Secret                 `yaml:"data_key"` // 64 hex digits; empty, with the embedded warehouse: generated in data_dir
 	HTTP         HTTP                   `yaml:"http"`
 	Log          Log                    `yaml:"log"`
 	Warehouse    Warehouse              `yaml:"warehouse"`

@@ -96,6 +96,10 @@ func (c *Config) validateWarehouse(s *destinations.Section) {
 	if w.URL == "" && (w.User != "" || w.Password != "" || w.TLS != TLS{}) {
 		s.Problem("warehouse", "warehouse.user, password and tls need warehouse.url: the embedded engine makes its own")
 	}
+	if w.URL != "" && c.DataKey == "" {
+		s.Problem("warehouse.url", "warehouse.url needs data_key, the key that sealed receipts and events are opened with: a key made in data_dir would be unknown to a second process and lost with the folder, and what a ClickHouse server holds could not be read again. "+
+			"Make one with: openssl rand -hex 32 > data.key, write data_key: file:data.key, and keep a copy (a router that made its own has it in data_dir/data.key: name that file)")
+	}
 	w.TLS.validate(s, "warehouse.tls")
 	if w.TLS.Enabled && strings.HasPrefix(w.URL, "http://") {
 		s.Problem("warehouse.tls", "warehouse.tls needs a warehouse.url that begins with https://")

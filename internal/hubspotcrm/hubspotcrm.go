@@ -193,7 +193,7 @@ func (c *Client) associations(ctx context.Context, from string, inputs []page, t
 	var answer struct {
 		Results []struct {
 			From struct {
-				ID string `json:"id"`
+				ID json.Number `json:"id"`
 			} `json:"from"`
 			To     []association `json:"to"`
 			Paging struct {
@@ -209,9 +209,10 @@ func (c *Client) associations(ctx context.Context, from string, inputs []page, t
 	}
 	var more []page
 	for _, r := range answer.Results {
-		ties[r.From.ID] = append(ties[r.From.ID], r.To...)
+		id := r.From.ID.String()
+		ties[id] = append(ties[id], r.To...)
 		if r.Paging.Next.After != "" {
-			more = append(more, page{r.From.ID, r.Paging.Next.After})
+			more = append(more, page{id, r.Paging.Next.After})
 		}
 	}
 	return more, nil
@@ -320,7 +321,7 @@ func trouble(res *http.Response, body []byte) *Trouble {
 		t.Refuse = res.StatusCode/100 == 4
 	}
 	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s >= 0 && !t.Halt && !t.Refuse {
-		t.After = time.Duration(s) * time.Second
+		t.After = min(time.Duration(s)*time.Second, 24*time.Hour)
 	}
 	return t
 }

@@ -76,7 +76,7 @@ func (b DeliveryBalance) Balanced() bool {
 func (b *Books) Receipts(ctx context.Context) ([]ReceiptBalance, error) {
 	// What is committed is asked before the fates are looked up: a fate may come meanwhile,
 	// a commit without one may not.
-	done, err := b.finished(ctx)
+	done, err := finished(ctx, b.Log, b.Topics, b.Prefix, b.Accounts, b.Account, b.Index)
 	if err != nil {
 		return nil, err
 	}
@@ -171,24 +171,34 @@ type finish struct {
 	account func(canonical.Receipt) string
 }
 
-func (b *Books) finished(ctx context.Context) (finish, error) {
-	f := finish{fetch: map[string][]int64{}, account: b.Account}
+// finished asks how far those stages are, and waits until the index holds every fate
+// that they gave until then.
+func finished(ctx context.Context, log eventlog.Log, topics eventlog.Topics, prefix string, accounts []string, account func(canonical.Receipt) string, index *Index) (finish, error) {
+	f := finish{fetch: map[string][]int64{}, account: account}
 	var err error
-	if f.resolve, err = b.Log.Committed(ctx, ResolveGroup(b.Prefix), b.Topics.Inbound); err != nil {
+	if f.resolve, err = log.Committed(ctx, ResolveGroup(prefix), topics.Inbound); err != nil {
 		return f, err
 	}
-	for _, account := range b.Accounts {
-		if f.fetch[account], err = b.Log.Committed(ctx, FetchGroup(b.Prefix, account), b.Topics.Inbound); err != nil {
+	for _, account := range accounts {
+		if f.fetch[account], err = log.Committed(ctx, FetchGroup(prefix, account), topics.Inbound); err != nil {
 			return f, err
 		}
 	}
 	// Whatever was committed has its fate below this end, and the index holds it then.
-	_, end, err := b.Log.Bounds(ctx, b.Topics.Events)
+	_, end, err := log.Bounds(ctx, topics.Events)
 	if err != nil {
 		return f, err
 	}
-	return f, b.Index.Wait(ctx, b.Topics.Events, end)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := index.Wait(ctx, topics.Events, end); err != nil {
+		return f, fmt.Errorf("the index has not reached the end of %s: %w", topics.Events, err)
+	}
+	return f, nil
 }
+
+// patience is how long a question waits for a local view to come to the log's end.
+const patience = 30 * time.Second
 
 // waits is true when the stage that gives a receipt its fate has not come past it.
 func (f finish) waits(rc canonical.Receipt, r eventlog.Record) bool {
@@ -197,6 +207,21 @@ func (f finish) waits(rc canonical.Receipt, r eventlog.Record) bool {
 		done = f.fetch[f.account(rc)]
 	}
 	return r.Partition >= len(done) || r.Offset >= done[r.Partition]
+}
+
+// least is the offset of a partition below which no receipt waits.
+func (f finish) least(partition int) int64 {
+	var least int64
+	if partition < len(f.resolve) {
+		least = f.resolve[partition]
+	}
+	for _, done := range f.fetch {
+		if partition >= len(done) {
+			return 0
+		}
+		least = min(least, done[partition])
+	}
+	return max(least, 0)
 }
 
 // Deliveries counts the second balance of every configured destination.
@@ -247,6 +272,10 @@ func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lan
 	if err != nil {
 		return row, err
 	}
+	// The lane may be another process: what it committed stands below this end.
+	if err := b.caughtUp(ctx, lane.Ledger); err != nil {
+		return row, err
+	}
 	activation, _, err := lane.Ledger.Activation(name)
 	if err != nil {
 		return row, err
@@ -281,6 +310,20 @@ func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lan
 		}
 	}
 	return row, nil
+}
+
+// caughtUp waits until the ledger holds everything that deliveries does now.
+func (b *Books) caughtUp(ctx context.Context, ledger *delivery.Ledger) error {
+	_, end, err := b.Log.Bounds(ctx, b.Topics.Deliveries)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := ledger.WaitEnd(ctx, end); err != nil {
+		return fmt.Errorf("the ledger has not reached the end of %s: %w", b.Topics.Deliveries, err)
+	}
+	return nil
 }
 
 // scan reads a topic from its first to what is its end now.

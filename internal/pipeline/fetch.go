@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"time"
 
@@ -31,8 +32,10 @@ type Fetch struct {
 	Topics  eventlog.Topics
 	Prefix  string
 	Account string // the account's name
-	// Mine says whether a receipt is of this account.
+	// Mine says whether a receipt is of this account, Stray that nobody knows of which: it is
+	// not read from this one, whose objects have the same numbers.
 	Mine    func(canonical.Receipt) bool
+	Stray   func(canonical.Receipt) bool
 	CRM     CRM // nil: no credential; what comes is quarantined
 	Health  *Health
 	Logger  *slog.Logger
@@ -101,7 +104,8 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 		return nil
 	}
 	var completed, fates []eventlog.Record
-	objects, err := s.patiently(ctx, bare)
+	stray := func(rc canonical.Receipt) bool { return s.Stray != nil && s.Stray(rc) }
+	objects, err := s.patiently(ctx, slices.DeleteFunc(slices.Clone(bare), stray))
 	if err != nil {
 		return err
 	}
@@ -111,6 +115,9 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 		fate := canonical.FateRecord{ReceiptID: rc.ID, Source: rc.Source, Way: rc.Way, Fate: canonical.FateCompleted, At: rc.ReceivedAt}
 		refusal := objects.refused[objectKey{kind, id}]
 		switch {
+		case stray(rc):
+			fate.Fate, fate.Reason = canonical.FateQuarantined, wire.CodePortal
+			fate.Detail = "no configured account has this portal"
 		case s.CRM == nil:
 			fate.Fate, fate.Reason = canonical.FateQuarantined, "no_credential"
 			fate.Detail = "account " + s.Account + " has no token: set one, then run the receipt again"
@@ -167,7 +174,7 @@ func refusal(err error) (string, bool) {
 // patiently reads until it succeeds: a CRM that is down, busy or refuses the token holds
 // up its own webhooks only.
 func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (objectSet, error) {
-	if s.CRM == nil {
+	if s.CRM == nil || len(bare) == 0 {
 		return newObjectSet(), nil
 	}
 	name := "fetch " + s.Account

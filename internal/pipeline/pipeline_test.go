@@ -120,6 +120,8 @@ type crm struct {
 	asked  []int // ids in each read of contacts
 	down   error
 	absent map[string]bool
+	refuse func(kind string, ids []string) error // what a request is refused with
+	reads  int                                   // requests that were not
 }
 
 func (c *crm) Read(_ context.Context, kind string, ids []string) (map[string]canonical.ReadObject, error) {
@@ -128,6 +130,12 @@ func (c *crm) Read(_ context.Context, kind string, ids []string) (map[string]can
 	if c.down != nil {
 		return nil, c.down
 	}
+	if c.refuse != nil {
+		if err := c.refuse(kind, ids); err != nil {
+			return nil, err
+		}
+	}
+	c.reads++
 	if kind == "contact" {
 		c.asked = append(c.asked, len(ids))
 	}
@@ -217,6 +225,99 @@ func TestFetchWaitsForACRMThatIsDown(t *testing.T) {
 		synctest.Wait()
 		if n := len(read[canonical.FateRecord](t, l, topics.Events, eventlog.TypeFate)); n != 1 || len(f.Health.Degraded()) != 0 {
 			t.Errorf("%d fates after the CRM came back, degraded %v", n, f.Health.Degraded())
+		}
+	})
+}
+
+// refused is what a CRM says to a request that it will never answer.
+type refused struct{ words string }
+
+func (r refused) Error() string                  { return r.words }
+func (r refused) Halting() (bool, time.Duration) { return false, time.Second }
+func (r refused) Refused() bool                  { return true }
+func among(ids []string, id string) error {
+	if slices.Contains(ids, id) {
+		return fmt.Errorf("read contacts: %w", refused{"HubSpot answered 400: VALIDATION_ERROR"})
+	}
+	return nil
+}
+
+func TestOneUnreadableObjectHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, c := newLog(t), &crm{refuse: func(_ string, ids []string) error { return among(ids, "77") }}
+		f := newFetch(l, c)
+		time.Sleep(24 * time.Hour)
+		at := time.Now().Add(-time.Minute)
+		for i := range 150 {
+			post(t, l, webhook(fmt.Sprint("r", i), i, "lead", at))
+		}
+		stop := run(t, f.Run)
+		defer stop()
+		settle()
+		fates := read[canonical.FateRecord](t, l, topics.Events, eventlog.TypeFate)
+		for _, fate := range fates {
+			bad := fate.ReceiptID == "r77"
+			if bad != (fate.Fate == canonical.FateQuarantined) || bad && (fate.Reason != "unreadable" || !strings.Contains(fate.Detail, "HubSpot answered 400: VALIDATION_ERROR")) {
+				t.Errorf("fate %+v", fate)
+			}
+		}
+		if len(fates) != 150 || len(f.Health.Degraded()) != 0 {
+			t.Errorf("%d fates, degraded %v", len(fates), f.Health.Degraded())
+		}
+		if c.reads > 20 {
+			t.Errorf("it took %d reads to find the one", c.reads)
+		}
+		post(t, l, webhook("alone", 77, "lead", time.Now()))
+		settle()
+		if n := len(read[canonical.FateRecord](t, l, topics.Events, eventlog.TypeFate)); n != 151 {
+			t.Errorf("%d fates after one that came alone", n)
+		}
+	})
+}
+
+func TestAnAccountThatRefusesEverythingIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		everything := func(_ string, ids []string) error { return among(ids, ids[0]) }
+		l, c := newLog(t), &crm{refuse: everything}
+		f := newFetch(l, c)
+		for i := range 3 {
+			post(t, l, webhook(fmt.Sprint("r", i), i+10, "lead", time.Now()))
+		}
+		stop := run(t, f.Run)
+		defer stop()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := len(read[canonical.FateRecord](t, l, topics.Events, eventlog.TypeFate)); n != 0 || len(f.Health.Degraded()) != 1 {
+			t.Errorf("%d fates, degraded %v; the receipts are not to blame", n, f.Health.Degraded())
+		}
+		c.mu.Lock()
+		c.refuse = nil
+		c.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		fates := read[canonical.FateRecord](t, l, topics.Events, eventlog.TypeFate)
+		if len(fates) != 3 || slices.ContainsFunc(fates, func(f canonical.FateRecord) bool { return f.Fate != canonical.FateCompleted }) {
+			t.Errorf("fates %+v", fates)
+		}
+	})
+}
+
+// Ids of two portals overlap: what one account holds must not complete the other's.
+func TestAWebhookOfAnUnknownPortalIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, c := newLog(t), &crm{}
+		f := newFetch(l, c)
+		f.Stray = func(rc canonical.Receipt) bool {
+			_, ok := wire.Account(rc, wire.Settings{Portals: map[int64]string{43: "hubspot"}})
+			return !ok
+		}
+		post(t, l, webhook("r1", 1, "lead", time.Now())) // of portal 42
+		stop := run(t, f.Run)
+		defer stop()
+		settle()
+		fates := read[canonical.FateRecord](t, l, topics.Events, eventlog.TypeFate)
+		if len(fates) != 1 || fates[0].Fate != canonical.FateQuarantined || fates[0].Reason != wire.CodePortal || c.reads != 0 {
+			t.Errorf("fates %+v after %d reads", fates, c.reads)
 		}
 	})
 }

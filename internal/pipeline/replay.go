@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,6 +43,8 @@ type Replay struct {
 	Archive  Archive
 	Mapping  func() *mappings.Mapping
 	Settings func(source string) wire.Settings
+	Account  func(canonical.Receipt) string // the connected account a bare receipt is completed from
+	Accounts []string
 	Lanes    map[string]*delivery.Lane
 	NewID    func() string
 }
@@ -50,6 +53,7 @@ type Replay struct {
 // the log no longer holds.
 type Archive interface {
 	FindEvent(ctx context.Context, id canonical.EventID) ([]warehouse.FoundEvent, error)
+	Receipts(ctx context.Context, partition int, from, to int64, each func(sealed []byte) error) error
 	Unseal(sealed []byte) ([]byte, error)
 }
 
@@ -154,7 +158,7 @@ func (s *Replay) ask(answer *Answer, e canonical.Event, names []string, force bo
 	return asked, nil
 }
 
-// Find gives the events of an id as they were first resolved.
+// Find gives the events of an id as they were first resolved: at least one, or an error.
 func (s *Replay) Find(ctx context.Context, id canonical.EventID) ([]canonical.Event, error) {
 	found, err := s.Index.Events(id)
 	if err != nil {
@@ -171,28 +175,50 @@ func (s *Replay) Find(ctx context.Context, id canonical.EventID) ([]canonical.Ev
 		}
 		out = append(out, e)
 	}
-	if len(out) > 0 {
+	if len(out) > 0 && len(out) == len(found) {
 		return out, nil
 	}
-	archived, err := s.Archive.FindEvent(ctx, id)
+	archived, expired, err := s.archived(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("look for event %s in the warehouse: %w", id, err)
+		return nil, err
 	}
-	for _, a := range archived {
-		body, err := s.Archive.Unseal(a.Sealed)
+	for _, e := range archived {
+		if !slices.ContainsFunc(out, func(o canonical.Event) bool { return o.Name == e.Name }) {
+			out = append(out, e)
+		}
+	}
+	switch {
+	case len(out) > 0:
+		return out, nil
+	case expired, len(found) > 0:
+		return nil, fmt.Errorf("%w any more: neither the log nor the warehouse keeps the body of %s", ErrUnknown, id)
+	}
+	return nil, s.waiting(ctx, id)
+}
+
+// archived gives the events of an id that the warehouse can still open; expired is true
+// when it knows of one whose body it no longer keeps.
+func (s *Replay) archived(ctx context.Context, id canonical.EventID) (out []canonical.Event, expired bool, err error) {
+	found, err := s.Archive.FindEvent(ctx, id)
+	if err != nil {
+		return nil, false, fmt.Errorf("look for event %s in the warehouse: %w", id, err)
+	}
+	for _, f := range found {
+		if len(f.Sealed) == 0 {
+			expired = true
+			continue
+		}
+		body, err := s.Archive.Unseal(f.Sealed)
 		if err != nil {
-			return nil, fmt.Errorf("open event %s as the warehouse holds it: %w", id, err)
+			return nil, false, fmt.Errorf("open event %s as the warehouse holds it: %w", id, err)
 		}
 		e, err := decode[canonical.Event](eventlog.Record{Topic: s.Topics.Events, Type: eventlog.TypeEvent, Version: eventlog.Schema, Value: body})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		out = append(out, e)
 	}
-	if len(out) == 0 {
-		return nil, s.waiting(ctx, id)
-	}
-	return out, nil
+	return out, expired, nil
 }
 
 func (s *Replay) at(ctx context.Context, f Found) (canonical.Event, error) {
@@ -206,21 +232,29 @@ func (s *Replay) at(ctx context.Context, f Found) (canonical.Event, error) {
 	return decode[canonical.Event](records[0])
 }
 
-// waiting looks for the event among receipts that are accepted and not yet resolved.
+// waiting looks for the event among receipts that are accepted and have no fate yet: it
+// never returns nil.
 func (s *Replay) waiting(ctx context.Context, id canonical.EventID) error {
-	committed, err := s.Log.Committed(ctx, ResolveGroup(s.Prefix), s.Topics.Inbound)
+	// What is committed is asked before the index: an event may be resolved meanwhile.
+	done, err := finished(ctx, s.Log, s.Topics, s.Prefix, s.Accounts, s.Account, s.Index)
 	if err != nil {
 		return err
+	}
+	if found, err := s.Index.Events(id); err != nil || len(found) > 0 {
+		return errors.Join(err, ErrNotResolved)
 	}
 	first, end, err := s.Log.Bounds(ctx, s.Topics.Inbound)
 	if err != nil {
 		return err
 	}
 	for p := range end {
-		for at := max(first[p], committed[p]); at < end[p]; {
-			records, err := s.Log.Read(ctx, s.Topics.Inbound, p, at, 1000, time.Second)
-			if err != nil || len(records) == 0 {
-				return err
+		for at := max(first[p], done.least(p)); at < end[p]; {
+			records, err := s.Log.Read(ctx, s.Topics.Inbound, p, at, 1000, 5*time.Second)
+			if err != nil {
+				return fmt.Errorf("look for event %s among receipts that wait: %w", id, err)
+			}
+			if len(records) == 0 {
+				return fmt.Errorf("look for event %s among receipts that wait: the log gave nothing of %s/%d from %d on", id, s.Topics.Inbound, p, at)
 			}
 			for _, r := range records {
 				at = r.Offset + 1
@@ -228,13 +262,20 @@ func (s *Replay) waiting(ctx context.Context, id canonical.EventID) error {
 				if err != nil {
 					return err
 				}
-				if e := Understand(rc, s.Mapping(), s.Settings(rc.Source)).Event; e != nil && e.ID == id {
+				if done.waits(rc, r) && s.promises(rc, id) {
 					return ErrNotResolved
 				}
 			}
 		}
 	}
 	return ErrUnknown
+}
+
+// promises is true when a receipt will come to the event: an id is a function of the
+// receipt's own bytes, also of a bare one.
+func (s *Replay) promises(rc canonical.Receipt, id canonical.EventID) bool {
+	e := Understand(rc, s.Mapping(), s.Settings(rc.Source)).Event
+	return e != nil && e.ID == id
 }
 
 // Rerun appends a quarantined receipt to inbound again, under its own id: after the
@@ -250,16 +291,47 @@ func (s *Replay) Rerun(ctx context.Context, id canonical.ReceiptID) error {
 	if w.Fate != canonical.FateQuarantined {
 		return fmt.Errorf("receipt %s is not quarantined: %w", id, ErrNotQuarantined)
 	}
-	records, err := s.Log.Read(ctx, s.Topics.Inbound, w.In.Partition, w.In.Offset, 1, 5*time.Second)
+	value, err := s.receipt(ctx, id, *w.In)
 	if err != nil {
-		return fmt.Errorf("read receipt %s: %w", id, err)
+		return err
 	}
-	if len(records) == 0 || records[0].Offset != w.In.Offset {
-		return ErrUnknown
-	}
-	r := records[0]
-	_, err = s.Log.Append(ctx, s.Topics.Inbound, eventlog.Record{Value: r.Value, Type: r.Type, Version: r.Version})
+	_, err = s.Log.Append(ctx, s.Topics.Inbound, eventlog.Record{Value: value, Type: eventlog.TypeReceipt, Version: eventlog.Schema})
 	return err
+}
+
+// receipt gives a receipt's record, from the log or, where that no longer reaches back,
+// from the warehouse.
+func (s *Replay) receipt(ctx context.Context, id canonical.ReceiptID, at canonical.Position) ([]byte, error) {
+	records, err := s.Log.Read(ctx, s.Topics.Inbound, at.Partition, at.Offset, 1, 5*time.Second)
+	if err == nil && len(records) > 0 && records[0].Offset == at.Offset {
+		_, err = decode[canonical.Receipt](records[0]) // of a version that is read here
+		return records[0].Value, err
+	}
+	if err != nil && !errors.Is(err, eventlog.ErrOutOfRange) {
+		return nil, fmt.Errorf("read receipt %s: %w", id, err)
+	}
+	var value []byte
+	err = s.Archive.Receipts(ctx, at.Partition, at.Offset, at.Offset+1, func(sealed []byte) error {
+		var rc canonical.Receipt
+		b, err := s.Archive.Unseal(sealed)
+		if err != nil || len(b) == 0 {
+			return err
+		}
+		if err := json.Unmarshal(b, &rc); err != nil {
+			return err
+		}
+		if rc.ID == id { // else the place is another log's
+			value = b
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read receipt %s as the warehouse holds it: %w", id, err)
+	}
+	if value == nil {
+		return nil, fmt.Errorf("%w: neither the log nor the warehouse holds receipt %s", ErrUnknown, id)
+	}
+	return value, nil
 }
 
 // ErrNotQuarantined: only a quarantined receipt is run again.

@@ -77,10 +77,6 @@ func cookie(id string) canonical.Identifier {
 	return canonical.Identifier{Scheme: canonical.Anonymous, Value: id}
 }
 
-func deal(id string) canonical.Identifier {
-	return canonical.Identifier{Scheme: canonical.HubSpotDeal, Value: id}
-}
-
 var ranks = map[string]int{"lead_captured": 1, "qualified_lead": 2, "sales_qualified_lead": 3, "opportunity_created": 4, "proposal_sent": 5, "customer_won": 6}
 
 // lifecycle is an event of a contact that reached a stage.
