@@ -169,6 +169,8 @@ func (f *front) balances(c *gin.Context, _ *request) error {
 	if f.Balances == nil {
 		return notHere()
 	}
+	// The whole log is read: longer than any other request takes.
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(10 * time.Minute))
 	v, err := f.Balances(c.Request.Context())
 	if err != nil {
 		return fromPort(err, CodeNotFound, "there are no balances")

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tributary/ingest"
+	"tributary/internal/pipeline"
 	"tributary/internal/warehouse"
 )
 
@@ -138,6 +139,30 @@ func destinationsCommand(o *options) *cobra.Command {
 
 func reportCommand(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "report", Short: "What was accepted and what became of it"}
+	c.AddCommand(&cobra.Command{
+		Use: "lag", Short: "What every stage has still to read", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := dial(o)
+			if err != nil {
+				return err
+			}
+			var a struct {
+				Lag []pipeline.Lag `json:"lag"`
+			}
+			if err := cl.call(c.Context(), http.MethodGet, "/v1/lag", nil, &a); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), a)
+			}
+			t := tabwriter.NewWriter(c.OutOrStdout(), 2, 4, 2, ' ', 0)
+			fmt.Fprintln(t, "group\ttopic\trecords")
+			for _, l := range a.Lag {
+				fmt.Fprintf(t, "%s\t%s\t%d\n", l.Group, l.Topic, l.Records)
+			}
+			return t.Flush()
+		},
+	})
 	c.AddCommand(&cobra.Command{
 		Use: "balances", Short: "Both balances, from the log and from the warehouse; exit 3 when something is lost", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

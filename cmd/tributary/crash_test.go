@@ -75,6 +75,7 @@ func crash(t *testing.T, strike func(*system)) (ambiguousAttempts int) {
 	}
 	time.Sleep(500 * time.Millisecond)
 	load.stop()
+	s.drained()
 	books := s.settle()
 
 	acknowledged, offered := load.acknowledged, load.offered

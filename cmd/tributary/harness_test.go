@@ -20,6 +20,7 @@ import (
 
 	"tributary/destinations/simulator"
 	"tributary/ingest"
+	"tributary/internal/pipeline"
 )
 
 // A system is a router in a process of its own, with the vendors played in this one.
@@ -284,7 +285,7 @@ func (s *system) books() bookkeeping {
 	s.t.Helper()
 	began := time.Now()
 	status, answer := s.request(http.MethodGet, "/v1/balances", nil, nil)
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		s.t.Logf("balances took %v", took)
 	}
 	var b bookkeeping
@@ -292,6 +293,29 @@ func (s *system) books() bookkeeping {
 		s.t.Fatalf("balances: %d %s", status, answer)
 	}
 	return b
+}
+
+// drained waits until every stage has read to the end: cheap to ask, unlike the books.
+func (s *system) drained() {
+	s.t.Helper()
+	var answer []byte
+	for deadline := time.Now().Add(4 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		var a struct {
+			Lag []pipeline.Lag `json:"lag"`
+		}
+		var status int
+		if status, answer = s.request(http.MethodGet, "/v1/lag", nil, nil); status != http.StatusOK || json.Unmarshal(answer, &a) != nil {
+			continue
+		}
+		behind := int64(0)
+		for _, l := range a.Lag {
+			behind += l.Records
+		}
+		if behind == 0 {
+			return
+		}
+	}
+	s.t.Fatalf("the stages did not come to the end: %s\n%s", answer, s.err)
 }
 
 // settle waits until nothing waits and nothing is on its way, and gives the books then.

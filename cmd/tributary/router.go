@@ -160,7 +160,7 @@ func (r *router) openLog(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.broker, o.Brokers, o.Embedded = b, []string{b.Addr()}, true
+		r.broker, o.Brokers, o.Embedded, o.Dial = b, []string{b.Addr()}, true, b.Dial
 	}
 	l, err := kafkalog.Open(ctx, o)
 	if err != nil {

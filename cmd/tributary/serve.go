@@ -54,6 +54,7 @@ func serve(ctx context.Context, cfg config.Config, logger *slog.Logger, ready fu
 		return fmt.Errorf("listen: %w (http.listen in the configuration)", err)
 	}
 	defer listener.Close()
+	defer keepHeapFloor()()
 	r, err := open(ctx, cfg, logger)
 	if err != nil {
 		return err
@@ -203,6 +204,7 @@ func (r *router) mount(g gin.IRouter, auth func(ingest.Scope) gin.HandlerFunc) {
 	g.POST("/v1/destinations/:name/resume", auth(ingest.ScopeAdmin), r.onDestination((*delivery.Lane).Resume))
 	g.POST("/v1/destinations/:name/disable", auth(ingest.ScopeAdmin), r.onDestination((*delivery.Lane).Disable))
 	g.GET("/v1/destinations", auth(ingest.ScopeRead), r.listDestinations)
+	g.GET("/v1/lag", auth(ingest.ScopeRead), r.answerLag)
 	g.POST("/v1/sql", auth(ingest.ScopeRead), r.answerSQL)
 }
 
@@ -225,6 +227,16 @@ func (r *router) listDestinations(c *gin.Context) {
 		out = append(out, gin.H{"destination": name, "kind": r.cfg.Destinations[name].Kind, "mode": l.Mode, "halted": l.Halted()})
 	}
 	c.JSON(http.StatusOK, gin.H{"destinations": out})
+}
+
+// answerLag says what every stage has still to read.
+func (r *router) answerLag(c *gin.Context) {
+	lags, err := pipeline.Lags(c.Request.Context(), r.log, r.groups())
+	if err != nil {
+		ingest.Refuse(c, ingest.CodeLog, "the log cannot be asked")
+		return
+	}
+	c.JSON(http.StatusOK, gin.H{"lag": lags})
 }
 
 // answerSQL runs one read-only statement.

@@ -298,6 +298,16 @@ func (l *Ledger) Event(dest string, key canonical.EventKey) ([]canonical.Deliver
 	return out, err
 }
 
+// each visits every part's state at a destination, an event's parts side by side.
+func (l *Ledger) each(dest string, visit func(canonical.Delivery)) error {
+	return l.scan("p", func(_ []string, value []byte) error {
+		var d canonical.Delivery
+		err := json.Unmarshal(value, &d)
+		visit(d)
+		return err
+	}, dest)
+}
+
 // Holder gives the event that holds a slot at a destination's part; false: it is free.
 func (l *Ledger) Holder(dest, part, slot string) (canonical.EventKey, bool, error) {
 	var key canonical.EventKey

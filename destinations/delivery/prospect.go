@@ -39,13 +39,34 @@ func (l *Lane) State(key canonical.EventKey) ([]canonical.Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
+	return standing(all), nil
+}
+
+// standing leaves out the wait of a whole event that its parts have ended.
+func standing(all []canonical.Delivery) []canonical.Delivery {
 	var parts []canonical.Delivery
 	for _, d := range all {
 		if d.Part != "" || d.Reason != canonical.ReasonPlanned {
 			parts = append(parts, d)
 		}
 	}
-	return parts, nil
+	return parts
+}
+
+// Each visits every event that has a state here, once, with the states of its parts.
+func (l *Lane) Each(visit func(key canonical.EventKey, parts []canonical.Delivery)) error {
+	var parts []canonical.Delivery
+	err := l.Ledger.each(l.Name, func(d canonical.Delivery) {
+		if len(parts) > 0 && parts[0].Event != d.Event {
+			visit(parts[0].Event, standing(parts))
+			parts = parts[:0]
+		}
+		parts = append(parts, d)
+	})
+	if err == nil && len(parts) > 0 {
+		visit(parts[0].Event, standing(parts))
+	}
+	return err
 }
 
 // worse orders states by how much they want attention: what an event is at a destination

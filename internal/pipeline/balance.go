@@ -281,35 +281,52 @@ func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lan
 		return row, err
 	}
 	begin := activation.End[b.Topics.Events]
+	ours := func(key canonical.EventKey, at canonical.Position) bool {
+		return at.Partition >= len(begin) || at.Offset >= begin[at.Partition] || replayed[key]
+	}
+	stated := map[canonical.EventKey]bool{}
+	err = lane.Each(func(key canonical.EventKey, parts []canonical.Delivery) {
+		if at, there := events[key]; !there || !ours(key, at) {
+			return
+		}
+		if w := delivery.Worst(parts); w.State != "" {
+			stated[key] = true
+			row.count(w)
+		}
+	})
+	if err != nil {
+		return row, err
+	}
 	for key, at := range events {
-		if at.Partition < len(begin) && at.Offset < begin[at.Partition] && !replayed[key] {
-			continue
-		}
-		row.Events++
-		parts, err := lane.State(key)
-		if err != nil {
-			return row, err
-		}
-		switch w := delivery.Worst(parts); w.State {
-		case canonical.StateDelivered:
-			row.Delivered++
-		case canonical.StateDead:
-			row.Dead++
-		case canonical.StateSuppressed:
-			row.Suppressed[w.Reason]++
-		case canonical.StateParked:
-			row.Parked[w.Reason]++
-		case canonical.StateIntent:
-			row.Pending++
+		switch {
+		case !ours(key, at):
+		case stated[key]:
+			row.Events++
+		case at.Offset < committed[at.Partition] && !replayed[key]:
+			row.Events++
+			row.Lost++
 		default:
-			if at.Offset < committed[at.Partition] && !replayed[key] {
-				row.Lost++
-			} else {
-				row.Pending++
-			}
+			row.Events++
+			row.Pending++
 		}
 	}
 	return row, nil
+}
+
+// count adds an event by the state of its worst part.
+func (b *DeliveryBalance) count(worst canonical.Delivery) {
+	switch worst.State {
+	case canonical.StateDelivered:
+		b.Delivered++
+	case canonical.StateDead:
+		b.Dead++
+	case canonical.StateSuppressed:
+		b.Suppressed[worst.Reason]++
+	case canonical.StateParked:
+		b.Parked[worst.Reason]++
+	case canonical.StateIntent:
+		b.Pending++
+	}
 }
 
 // caughtUp waits until the ledger holds everything that deliveries does now.

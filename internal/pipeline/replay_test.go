@@ -54,7 +54,7 @@ type desk struct {
 	stop    func()
 }
 
-// newDesk follows the index and, where asked, runs the stages.
+// newDesk follows the index and the graph; a test runs the stages that it needs.
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	l, db := newLog(t), newDB(t)
