@@ -61,7 +61,8 @@ func TestStoppingUnderLoadLeavesNothingAmbiguous(t *testing.T) {
 // crash offers 1,000 receipts a second and more, strikes at random moments, and then
 // holds the callers' acknowledgements against the vendors' own memory and ClickHouse.
 func crash(t *testing.T, strike func(*system)) (ambiguousAttempts int) {
-	s := newSystem(t, systemOptions{Destinations: `
+	// The small log is trimmed while it is struck, and read quickly when a process comes back.
+	s := newSystem(t, systemOptions{Config: "log: {embedded: {max_bytes: 268435456}}", Destinations: `
   meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "` + dataset + `", timeout: 5s, linger: 0s, requests_per_second: 100, batch: 1000}}
   linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 5s, linger: 0s, batch: 1000, rules: {mql: 102}}}
 `})
@@ -238,9 +239,9 @@ func (s *system) queryWhole(sql string) [][]string {
 	s.t.Helper()
 	var out [][]string
 	for {
-		page := s.query(fmt.Sprintf("%s ORDER BY ALL LIMIT 5000 OFFSET %d", sql, len(out)))
+		page := s.query(fmt.Sprintf("%s ORDER BY ALL LIMIT 50000 OFFSET %d", sql, len(out)))
 		out = append(out, page...)
-		if len(page) < 5000 {
+		if len(page) < 50000 {
 			return out
 		}
 	}

@@ -76,7 +76,8 @@ type router struct {
 
 // open builds a router. Close gives back what it holds, also after an error.
 func open(ctx context.Context, cfg config.Config, logger *slog.Logger) (r *router, err error) {
-	r = &router{cfg: cfg, logger: logger, registry: prometheus.NewRegistry(), health: &pipeline.Health{}, topics: eventlog.Named(cfg.Log.Prefix)}
+	registry := prometheus.NewRegistry()
+	r = &router{cfg: cfg, logger: logger, registry: registry, health: pipeline.NewHealth(registry), topics: eventlog.Named(cfg.Log.Prefix)}
 	defer func() {
 		if err != nil {
 			r.close()

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"tributary/canonical"
 	"tributary/internal/eventlog"
 )
@@ -71,6 +73,16 @@ func (in Inbound) Append(ctx context.Context, receipts ...canonical.Receipt) err
 type Health struct {
 	mu       sync.Mutex
 	degraded map[string]string
+	gauge    *prometheus.GaugeVec
+}
+
+// NewHealth makes a Health that also shows as a metric.
+func NewHealth(r prometheus.Registerer) *Health {
+	h := &Health{gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "tributary_degraded", Help: "1 while a part of this process stands still or fails; /readyz says why.",
+	}, []string{"part"})}
+	r.MustRegister(h.gauge)
+	return h
 }
 
 // Set names a trouble; a nil error ends it.
@@ -82,9 +94,15 @@ func (h *Health) Set(name string, err error) {
 	}
 	if err == nil {
 		delete(h.degraded, name)
+		if h.gauge != nil {
+			h.gauge.DeleteLabelValues(name)
+		}
 		return
 	}
 	h.degraded[name] = err.Error()
+	if h.gauge != nil {
+		h.gauge.WithLabelValues(name).Set(1)
+	}
 }
 
 // Degraded lists the troubles, sorted.

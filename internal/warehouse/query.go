@@ -3,6 +3,7 @@ package warehouse
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -123,6 +124,15 @@ func (w *Warehouse) sealed(ctx context.Context, each func(int64, []byte) error, 
 // MaxRows is how many rows Rows gives at most.
 const MaxRows = 100_000
 
+// reading are the settings of a statement that somebody else wrote. readonly 1 leaves no writing, no setting and no
+// table function that reads files, addresses or other servers; the limits end what would hold the warehouse up.
+var reading = clickhouse.Settings{
+	"readonly":           1,
+	"max_execution_time": 60,      // seconds
+	"max_memory_usage":   4 << 30, // bytes, beside the engine's own limit
+	"max_result_bytes":   256 << 20,
+}
+
 // A Result is the answer to a query.
 type Result struct {
 	Columns []Column `json:"columns"`
@@ -137,20 +147,24 @@ type Column struct {
 	Type string `json:"type"`
 }
 
-// Rows runs a reading statement and gives its answer; a statement that would write is
-// refused by ClickHouse. Parameters stand in the statement as {name:Type}. Values are Go's
+// Rows runs a reading statement and gives its answer. A statement that would write, change
+// a setting, or read anything but the database's own tables is refused, and one that takes
+// more than a minute or too much memory is ended. Parameters stand in the statement as {name:Type}. Values are Go's
 // own: numbers, strings, bool, time.Time, decimal.Decimal, slices and maps; NULL is nil.
 func (w *Warehouse) Rows(ctx context.Context, sql string, params map[string]any) (Result, error) {
 	given := clickhouse.Parameters{}
 	for name, value := range params {
 		given[name] = parameter(value)
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"readonly": 2}), clickhouse.WithParameters(given))
+	ctx, stop := context.WithCancel(ctx)
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(maps.Clone(reading)), clickhouse.WithParameters(given))
 	rows, err := w.conn.Query(ctx, sql)
 	if err != nil {
+		stop()
 		return Result{}, fmt.Errorf("query the warehouse: %w", err)
 	}
-	defer rows.Close()
+	defer rows.Close() // reads to the end
+	defer stop()       // so that there is one
 	var out Result
 	types := rows.ColumnTypes()
 	for _, t := range types {

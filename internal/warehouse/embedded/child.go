@@ -147,12 +147,39 @@ func newServer(o orders, log *slog.Logger) (*server, *conn, error) {
 		return nil, nil, fmt.Errorf("ask the engine who it is: %w", err)
 	}
 	defer result.free()
+	if s.guard, err = askGuard(first); err != nil {
+		return nil, nil, err
+	}
 	fields := strings.Split(strings.TrimRight(string(result.bytes()), "\n"), "\t")
 	if len(fields) != 3 {
 		return nil, nil, errors.New("ask the engine who it is: no answer")
 	}
 	s.identity = identity{fields[0], fields[1], fields[2]}
 	return s, first, nil
+}
+
+// askGuard makes the guard for what this version of the engine has.
+func askGuard(c *conn) (guard, error) {
+	list := func(query string) ([]string, error) {
+		result, err := c.run(query, "TabSeparated")
+		if err != nil {
+			return nil, fmt.Errorf("ask the engine what it has: %w", err)
+		}
+		defer result.free()
+		return strings.Fields(string(result.bytes())), nil
+	}
+	functions, err := list("SELECT name FROM system.table_functions")
+	if err != nil {
+		return guard{}, err
+	}
+	engines, err := list("SELECT name FROM system.table_engines UNION DISTINCT SELECT name FROM system.database_engines")
+	if err != nil {
+		return guard{}, err
+	}
+	if len(functions) < 10 || len(engines) < 10 {
+		return guard{}, errors.New("ask the engine what it has: no answer")
+	}
+	return newGuard(functions, engines), nil
 }
 
 // serveUntil serves until ctx is done, then lets what runs come to its end for a few seconds.
@@ -209,29 +236,3 @@ func engineConfig(o orders, users string) []byte {
 	text, _ := xml.MarshalIndent(c, "", "  ")
 	return append(text, '\n')
 }
-
-// userConfig is what the engine lets its one user do: everything in its own databases, nothing with files, addresses or
-// other servers.
-const userConfig = `<clickhouse>
-  <profiles>
-    <default>
-      <constraints>
-        <format_template_row><readonly/></format_template_row>
-        <format_template_resultset><readonly/></format_template_resultset>
-      </constraints>
-    </default>
-  </profiles>
-  <users>
-    <default>
-      <password></password>
-      <networks><ip>::/0</ip></networks>
-      <profile>default</profile>
-      <quota>default</quota>
-      <grants>
-        <query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, KILL QUERY, CHECK, dictGet ON *.*</query>
-      </grants>
-    </default>
-  </users>
-  <quotas><default></default></quotas>
-</clickhouse>
-`

@@ -19,6 +19,7 @@ const (
 	codeTooLarge           = 307
 	codeOutfileNotAllowed  = 358
 	codeSessionNotFound    = 372
+	codeNotAllowed         = 446
 	codeSessionLocked      = 373
 	codeCancelled          = 394
 	codeBadRequest         = 408
@@ -67,7 +68,7 @@ var statuses = func() map[int]int {
 	table := map[int]int{}
 	for status, codes := range map[int][]int{
 		http.StatusUnauthorized: {194},
-		http.StatusForbidden:    {192, 193, 497, codeAuthentication},
+		http.StatusForbidden:    {192, 193, codeNotAllowed, 497, codeAuthentication},
 		http.StatusBadRequest: {6, 25, 26, 27, 33, 37, 38, 41, 53, codeSyntaxError, 72, 117, 123, 167, 168, 223, 321, 376, 441, 467, 675, 676,
 			codeUnknownCompression, codeCannotDecompress, codeBadRequest, 457},
 		http.StatusNotFound:              {46, 47, 50, 56, 60, 63, codeUnknownFormat, 78, 81, 115, 152, 336, 511, codeSessionNotFound},

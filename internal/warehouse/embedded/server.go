@@ -22,6 +22,7 @@ type server struct {
 	maxBody        int64
 	maxResult      int64
 	sessions       *sessions
+	guard          guard
 	log            *slog.Logger
 }
 
@@ -100,6 +101,14 @@ func (s *server) run(ctx context.Context, q *request, tables externalTables, bod
 	}
 	if statement.text == "" {
 		return refuse(codeSyntaxError, "SYNTAX_ERROR", "Syntax error: Empty query")
+	}
+	if err := s.guard.check(statement.text, q.params); err != nil {
+		return err
+	}
+	for _, table := range tables {
+		if err := s.guard.check(table.structure, nil); err != nil {
+			return err
+		}
 	}
 	if q.readOnly && q.session != "" && !readVerbs[statement.verb] {
 		return refuse(codeReadOnly, "READONLY", "Cannot execute query in readonly mode: use POST")
