@@ -114,6 +114,8 @@ type front struct {
 	slots   chan struct{}     // one per request in flight
 	names   map[string]string // sources that an item may name
 	public  publicURL
+
+	appendTimeout sharedTimeout
 }
 
 // Handler gives the HTTP front. It starts no goroutine and keeps nothing but its own
@@ -143,6 +145,7 @@ func Handler(o Options) (http.Handler, error) {
 		names: sourceNames(o.Sources),
 	}
 	f.slots = make(chan struct{}, f.limits.MaxInFlight)
+	f.appendTimeout.after = f.limits.Append
 	return f.routes()
 }
 

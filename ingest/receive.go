@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -161,7 +160,7 @@ func (f *front) keep(c *gin.Context, r *request, in *intake) ([]canonical.Receip
 	if len(receipts) == 0 {
 		return ids, nil
 	}
-	if err := f.append(c.Request.Context(), receipts); err != nil {
+	if err := f.append(receipts); err != nil {
 		r.kept = 0
 		return nil, err
 	}
@@ -171,16 +170,14 @@ func (f *front) keep(c *gin.Context, r *request, in *intake) ([]canonical.Receip
 
 // append waits for the log. A caller that hangs up does not cut it short: what was begun
 // is finished.
-func (f *front) append(ctx context.Context, receipts []canonical.Receipt) error {
+func (f *front) append(receipts []canonical.Receipt) error {
 	if f.Full != nil {
 		if err := f.Full(); err != nil {
 			return fail(CodeLogFull, err.Error())
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.limits.Append)
-	defer cancel()
 	start := time.Now()
-	err := f.Appender.Append(ctx, receipts...)
+	err := f.Appender.Append(f.appendTimeout.context(start), receipts...)
 	f.metrics.appends.Observe(time.Since(start).Seconds())
 	switch {
 	case err == nil:

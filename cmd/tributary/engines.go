@@ -154,9 +154,9 @@ func (r *router) openWarehouse(ctx context.Context) error {
 }
 
 func (r *router) connectWarehouse(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	answer, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := r.warehouse.Connect(ctx); err != nil {
+	if err := r.warehouse.Connect(answer); err != nil {
 		return err
 	}
 	return r.warehouse.Migrate(ctx)

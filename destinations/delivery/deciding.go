@@ -21,6 +21,10 @@ func (r *run) decide(j job) ([]send, error) {
 	if had && j.resumed == nil && !reopens(j, whole) {
 		return nil, nil // another copy of an event that came to no parts
 	}
+	if j.resumed != nil && j.resumed.Mode == string(Test) && r.mode() == Live { // nothing of a test is sent for real later
+		r.decided(j, j.resumed.Part, canonical.StateSuppressed, canonical.ReasonDryRun, "was parked in mode test")
+		return nil, nil
+	}
 	reason, detail := refuse(situation{
 		event: j.event, known: j.known, route: route, routed: routed, contract: contract,
 		mode: r.mode(), policy: r.Policy, now: now, forced: j.forced,
@@ -34,6 +38,9 @@ func (r *run) decide(j job) ([]send, error) {
 			parts, refusal = r.Destination.Plan(j.event, j.known, route)
 		}
 		reason, detail = refusal.Reason, refusal.Detail
+		if reason == "" && len(parts) == 0 {
+			reason = canonical.ReasonNotMapped // it becomes nothing here
+		}
 	}
 	if reason != "" {
 		return nil, r.refused(j, reason, detail, now)
@@ -117,12 +124,17 @@ func (r *run) refused(j job, reason, detail string, now time.Time) error {
 			return nil
 		}
 	}
-	r.hold(j, part, reason, detail, now)
+	attempt := 0
+	if j.resumed != nil {
+		attempt = j.resumed.Attempt
+	}
+	r.hold(j, part, reason, detail, now, attempt)
 	return nil
 }
 
-// hold parks what time may mend, until a limit, and suppresses the rest.
-func (r *run) hold(j job, part, reason, detail string, now time.Time) {
+// hold parks what time may mend, until a limit, and suppresses the rest. attempt is how
+// many were made before.
+func (r *run) hold(j job, part, reason, detail string, now time.Time, attempt int) {
 	if r.mode() == DryRun && (reason == canonical.ReasonAwaitingIdentity || reason == canonical.ReasonHold) {
 		detail, reason = strings.TrimSpace("would wait: "+reason+" "+detail), canonical.ReasonDryRun // nothing of a dry run is sent later
 	}
@@ -140,9 +152,10 @@ func (r *run) hold(j job, part, reason, detail string, now time.Time) {
 		}
 		d := r.decided(j, part, canonical.StateParked, reason, detail)
 		d.Due, d.GiveUpAt = &until, &until
-		d.Content = &j.event
+		d.Content, d.Attempt = &j.event, attempt
 	case canonical.ReasonHold:
-		r.decided(j, part, canonical.StateParked, reason, detail).Content = &j.event
+		d := r.decided(j, part, canonical.StateParked, reason, detail)
+		d.Content, d.Attempt = &j.event, attempt
 	default:
 		r.decided(j, part, canonical.StateSuppressed, reason, detail)
 	}
@@ -167,7 +180,7 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 	if err != nil {
 		return nil, err
 	}
-	if had && cur.State == canonical.StateDelivered && j.forced { // a part of its own, once per replay
+	if had && cur.State == canonical.StateDelivered && j.forced && cur.ReplayID != j.replayID { // a part of its own, once per replay
 		name = p.Name + "!" + j.replayID
 		if cur, had, err = r.Ledger.Part(r.Name, j.event.Key(), name); err != nil {
 			return nil, err
@@ -176,6 +189,9 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 	s := send{item: destinations.Item{Event: j.event, Known: j.known, Part: p}, part: name, attempt: 1, replayID: j.replayID, forced: j.forced}
 	if had {
 		s.attempt, s.firstTry, s.ambig = cur.Attempt+1, cur.FirstTry, cur.Ambiguous
+		if reopens(j, cur) { // somebody asks for it anew: the limits of the first try are over
+			s.firstTry, s.ambig = nil, false
+		}
 		switch cur.State {
 		case canonical.StateDelivered:
 			return nil, nil
@@ -188,17 +204,13 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 			r.outbox = append(r.outbox, r.unanswered(cur, now))
 			return nil, nil
 		case canonical.StateParked:
-			if j.resumed == nil && !reopens(j, cur) {
-				return nil, nil
-			}
-			if cur.Mode == string(Test) && r.mode() == Live { // nothing of a test is sent for real later
-				r.decided(j, name, canonical.StateSuppressed, canonical.ReasonDryRun, "was parked in mode test")
-				return nil, nil
+			if !reopens(j, cur) && (j.resumed == nil || j.resumed.Part != name) {
+				return nil, nil // it has a due time, or a wait, of its own
 			}
 		}
 	}
 	if p.Refused.Reason != "" {
-		r.hold(j, name, p.Refused.Reason, p.Refused.Detail, now)
+		r.hold(j, name, p.Refused.Reason, p.Refused.Detail, now, cur.Attempt)
 		return nil, nil
 	}
 	if r.mode() == Live && !p.Slotless {
@@ -226,13 +238,16 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 // takeSlot takes the slot of a funnel event, looked up over all nodes of its person, or
 // says why another event keeps it.
 func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err error) {
-	slot := SlotOf(j.event)
-	if slot == "" || j.forced {
+	if SlotOf(j.event) == "" {
 		return "", nil
 	}
-	nodes := []canonical.NodeID{slotNode(j.event)}
+	node := slotNode(j.event)
+	if j.event.Node == 0 && j.event.CountedBy != "deal" && j.known.Person != 0 { // a deal that found its contact later
+		node = j.known.Person
+	}
+	slot, nodes := slotAt(node, j.event.Name), []canonical.NodeID{node}
 	if j.event.CountedBy != "deal" {
-		nodes = r.People.Cluster(slotNode(j.event))
+		nodes = r.People.Cluster(node)
 	}
 	var holder *canonical.EventKey
 	for _, n := range nodes {
@@ -252,8 +267,11 @@ func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err 
 			return "", nil
 		}
 	}
-	if reason := historyReason(j.event, r.People.History(nodes...), holder); reason != "" {
+	if reason := historyReason(j.event, r.People.History(nodes...), holder); reason != "" && !j.forced {
 		return reason, nil
+	}
+	if holder != nil { // forced: it is sent beside the one that holds the slot
+		return "", nil
 	}
 	s.slot = slot
 	r.taken[slotKey{p.Name, slot}] = j.event.Key()

@@ -37,11 +37,11 @@ func TestAForcedReplayIsTriedUntilItSucceeds(t *testing.T) {
 
 func TestAPartThatThePlanNoLongerGivesEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		b.vendor.parts = []destinations.Part{{Name: "rule:mql"}}
+		b.vendor.plan(destinations.Part{Name: "rule:mql"})
 		b.vendor.answers = []int{429}
 		e := funnel("a", "qualified_lead", 2, 1, 1)
 		b.give(e)
-		b.vendor.parts = []destinations.Part{{Name: "rule:lead"}} // renamed in the mapping
+		b.vendor.plan(destinations.Part{Name: "rule:lead"}) // renamed in the mapping
 		time.Sleep(10 * time.Minute)
 		b.settle()
 		b.want(e, "rule:mql suppressed not_configured")
@@ -69,7 +69,7 @@ func TestNothingIsResentOutsideTheVendorsWindow(t *testing.T) {
 	for name, outage := range map[string]func(*bench){
 		"the process was down": func(b *bench) { b.end(); time.Sleep(72 * time.Minute); b.start() },
 		"the vendor was busy": func(b *bench) {
-			b.vendor.answers = slices.Repeat([]int{429}, 10_000)
+			b.vendor.answer(slices.Repeat([]int{429}, 10_000)...)
 			time.Sleep(60 * time.Minute)
 		},
 	} {
@@ -81,7 +81,7 @@ func TestNothingIsResentOutsideTheVendorsWindow(t *testing.T) {
 				e := funnel("a", "qualified_lead", 2, 1, 1)
 				b.give(e)
 				outage(b)
-				b.vendor.answers = nil
+				b.vendor.answer()
 				time.Sleep(10 * time.Minute)
 				b.settle()
 				b.want(e, "parked ambiguous")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -102,9 +103,32 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	ip = ip.Unmap()
-	if ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsMulticast() || ip.IsUnspecified() {
+	if isPrivate(ip) {
 		return fmt.Errorf("%s is an address of a private network; set allow_private on the destination if that is meant", ip)
 	}
 	return nil
+}
+
+// reserved are the addresses that no vendor on the internet has: of this machine, of private and shared networks, of
+// documentation and tests, of groups, and of tunnels, which could lead to any of them.
+var reserved = func() (all []netip.Prefix) {
+	for _, prefix := range strings.Fields(`
+		0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24
+		192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4
+		::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 2002::/16 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8`) {
+		all = append(all, netip.MustParsePrefix(prefix))
+	}
+	return all
+}()
+
+// nat64 carries an IPv4 address in its last four bytes.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+func isPrivate(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	if nat64.Contains(ip) {
+		b := ip.As16()
+		ip = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(ip) })
 }

@@ -35,7 +35,6 @@ type Lane struct {
 	Logger      *slog.Logger
 	Metrics     *Metrics
 
-	begin    map[string][]int64 // where the log ended when the process started
 	disabled atomic.Bool
 	mu       sync.Mutex
 	halted   string // why; "" runs
@@ -47,35 +46,23 @@ type Lane struct {
 // Group is the name of the consumer group that a destination's lane is owned by.
 func Group(prefix, destination string) string { return prefix + "lane." + destination }
 
-// Prepare notes where the log ends now: the books of a new destination begin there. Call
-// it before anything is accepted that should reach the destination.
+// Prepare begins the books of a new destination where the log ends now. Call it before
+// anything is accepted that should reach the destination. Where the local ledger does not
+// know of a beginning, another one may be on record already: the first in the log counts.
 func (l *Lane) Prepare(ctx context.Context) error {
-	l.begin = map[string][]int64{}
+	if _, had, err := l.Ledger.Activation(l.Name); err != nil || had {
+		return err
+	}
+	begin := map[string][]int64{}
 	for _, topic := range []string{l.Topics.Events, l.Topics.Replays} {
 		_, end, err := l.Log.Bounds(ctx, topic)
 		if err != nil {
 			return fmt.Errorf("prepare destination %s: %w", l.Name, err)
 		}
-		l.begin[topic] = end
+		begin[topic] = end
 	}
-	return nil
-}
-
-// activate begins the destination's books where Prepare found the end of the log, unless
-// they have begun.
-func (l *Lane) activate(ctx context.Context) error {
-	if err := l.catchUp(ctx); err != nil {
-		return err
-	}
-	if _, had, err := l.Ledger.Activation(l.Name); err != nil || had {
-		return err
-	}
-	if l.begin == nil {
-		if err := l.Prepare(ctx); err != nil {
-			return err
-		}
-	}
-	return l.write(ctx, []canonical.Delivery{{Destination: l.Name, State: canonical.StateActivation, At: time.Now().UTC(), End: l.begin}})
+	_, err := l.append(ctx, []canonical.Delivery{{Destination: l.Name, State: canonical.StateActivation, At: time.Now().UTC(), End: begin}})
+	return err
 }
 
 // catchUp reads the ledger to the end of deliveries: nothing may be sent before.
@@ -100,7 +87,10 @@ func (l *Lane) knowPeople(ctx context.Context) error {
 // Run owns the lane whenever the group gives it to this process, until ctx ends or
 // something happens that only an operator can mend.
 func (l *Lane) Run(ctx context.Context) error {
-	if err := l.activate(ctx); err != nil {
+	if err := l.Prepare(ctx); err != nil {
+		return err
+	}
+	if err := l.catchUp(ctx); err != nil {
 		return err
 	}
 	activation, _, err := l.Ledger.Activation(l.Name)
@@ -156,11 +146,19 @@ func (l *Lane) write(ctx context.Context, ds []canonical.Delivery) error {
 	if len(ds) == 0 {
 		return nil
 	}
+	placed, err := l.append(ctx, ds)
+	if err != nil {
+		return err
+	}
+	return l.Ledger.Wait(ctx, placed)
+}
+
+func (l *Lane) append(ctx context.Context, ds []canonical.Delivery) ([]eventlog.Record, error) {
 	records := make([]eventlog.Record, len(ds))
 	for i, d := range ds {
 		v, err := json.Marshal(d)
 		if err != nil {
-			return fmt.Errorf("write delivery of %s: %w", d.Event.ID, err)
+			return nil, fmt.Errorf("write delivery of %s: %w", d.Event.ID, err)
 		}
 		key := []byte(d.Event.ID)
 		if d.State == canonical.StateActivation {
@@ -170,12 +168,12 @@ func (l *Lane) write(ctx context.Context, ds []canonical.Delivery) error {
 	}
 	placed, err := l.Log.Append(ctx, l.Topics.Deliveries, records...)
 	if err != nil {
-		return fmt.Errorf("record deliveries to %s: %w", l.Name, err)
+		return nil, fmt.Errorf("record deliveries to %s: %w", l.Name, err)
 	}
 	for _, d := range ds {
 		l.Metrics.count(d)
 	}
-	return l.Ledger.Wait(ctx, placed)
+	return placed, nil
 }
 
 // Halted says why the lane stands still; "" when it runs.

@@ -229,6 +229,27 @@ type vendor struct {
 	breaks   error
 }
 
+// answer scripts the next answers, also while the lane is at work.
+func (v *vendor) answer(statuses ...int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.answers = statuses
+}
+
+// plan changes what an event becomes.
+func (v *vendor) plan(parts ...destinations.Part) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.parts = parts
+}
+
+// forgive lets the vendor take what it refused.
+func (v *vendor) forgive() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.bad = nil
+}
+
 func (v *vendor) Contract() destinations.Contract {
 	c := v.contract
 	if c.MaxBatch == 0 {
@@ -242,6 +263,8 @@ func (v *vendor) Contract() destinations.Contract {
 }
 
 func (v *vendor) Plan(e canonical.Event, k canonical.Known, _ canonical.Route) ([]destinations.Part, destinations.Refusal) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.identify && k.First(canonical.HubSpotContact) == "" {
 		return nil, destinations.Refusal{Reason: canonical.ReasonAwaitingIdentity}
 	}
@@ -407,7 +430,7 @@ func TestABadItemIsFoundByHalves(t *testing.T) {
 			t.Errorf("the dead letter's body is %s", d.Body)
 		}
 		fixed := events[7]
-		delete(b.vendor.bad, "e7")
+		b.vendor.forgive()
 		b.replay("rp", fixed, false)
 		b.want(fixed, "delivered")
 	})
@@ -503,10 +526,10 @@ func TestWhatIsTooOldIsSaidSo(t *testing.T) {
 		b.want(old, "suppressed too_old")
 		b.give(young)
 		b.want(young, "parked retry")
-		if p, _ := b.lane.Prospect(old); p != canonical.ReasonTooOld {
+		if p, _ := b.lane.Prospect(old, false); p != canonical.ReasonTooOld {
 			t.Errorf("prospect %q", p)
 		}
-		if p, _ := b.lane.Prospect(young); p != "" {
+		if p, _ := b.lane.Prospect(young, false); p != "" {
 			t.Errorf("prospect %q", p)
 		}
 	})
@@ -514,7 +537,7 @@ func TestWhatIsTooOldIsSaidSo(t *testing.T) {
 
 func TestEveryPartHasItsOwnState(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		b.vendor.parts = []destinations.Part{{Name: "properties", Batch: "p", Slotless: true}, {Name: "timeline", Batch: "t"}}
+		b.vendor.plan(destinations.Part{Name: "properties", Batch: "p", Slotless: true}, destinations.Part{Name: "timeline", Batch: "t"})
 		b.vendor.contract.MaxBatch = 1
 		first, again := funnel("a", "qualified_lead", 2, 1, 1), funnel("b", "qualified_lead", 2, 1, 2)
 		b.give(first, again)
@@ -525,11 +548,11 @@ func TestEveryPartHasItsOwnState(t *testing.T) {
 
 func TestOnePartMayWaitWhileTheOthersGo(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		b.vendor.parts = []destinations.Part{{Name: "properties", Slotless: true}, {Name: "timeline", Refused: destinations.Refusal{Reason: canonical.ReasonAwaitingIdentity}}}
+		b.vendor.plan(destinations.Part{Name: "properties", Slotless: true}, destinations.Part{Name: "timeline", Refused: destinations.Refusal{Reason: canonical.ReasonAwaitingIdentity}})
 		e := funnel("a", "qualified_lead", 2, 1, 1)
 		b.give(e)
 		b.want(e, "properties delivered, timeline parked awaiting_identity")
-		b.vendor.parts = []destinations.Part{{Name: "properties", Slotless: true}, {Name: "timeline"}}
+		b.vendor.plan(destinations.Part{Name: "properties", Slotless: true}, destinations.Part{Name: "timeline"})
 		b.people.learn(1, "102")
 		b.settle()
 		b.want(e, "properties delivered, timeline delivered")

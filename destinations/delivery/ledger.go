@@ -182,7 +182,7 @@ func (l *Ledger) fold(b *pebble.Batch, d canonical.Delivery) error {
 		if err := l.unindex(b, cur); err != nil {
 			return err
 		}
-		if d.FirstTry == nil {
+		if d.FirstTry == nil && d.ReplayID == cur.ReplayID {
 			d.FirstTry = cur.FirstTry
 		}
 		if d.Content == nil { // an attempt at a parked item keeps what to send

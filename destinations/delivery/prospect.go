@@ -11,18 +11,18 @@ const HasIt = "delivered"
 
 // Prospect says what a replay of an event would come to here: HasIt, the reason it
 // would be refused or kept from sending, or "" when the lane would send.
-func (l *Lane) Prospect(e canonical.Event) (string, error) {
+func (l *Lane) Prospect(e canonical.Event, force bool) (string, error) {
 	states, err := l.Ledger.Event(l.Name, e.Key())
 	if err != nil {
 		return "", err
 	}
-	if Worst(states).State == canonical.StateDelivered {
+	if Worst(states).State == canonical.StateDelivered && !force {
 		return HasIt, nil
 	}
 	route, routed := l.Routes(e.Name)
 	if reason := refuse(situation{
 		event: e, known: known(e), route: route, routed: routed, contract: l.Destination.Contract(), mode: l.mode(), policy: l.Policy,
-		now: time.Now(),
+		now: time.Now(), forced: force,
 	}); reason != "" {
 		return reason, nil
 	}
@@ -75,10 +75,14 @@ var worse = map[canonical.State]int{
 	canonical.StateSuppressed: 1, canonical.StateDelivered: 2, canonical.StateParked: 3, canonical.StateIntent: 4, canonical.StateDead: 5,
 }
 
-// Worst gives the worst state among parts; the zero Delivery when there are none.
+// Worst gives the worst state among an event's own parts; the zero Delivery when there are
+// none.
 func Worst(parts []canonical.Delivery) canonical.Delivery {
 	var w canonical.Delivery
 	for _, d := range parts {
+		if d.Part != planned(d.Part) { // sent once more by force: a story of its own
+			continue
+		}
 		if worse[d.State] > worse[w.State] {
 			w = d
 		}

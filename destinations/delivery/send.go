@@ -76,16 +76,31 @@ func (r *run) sendBatch(ctx context.Context, batch []send) error {
 	}
 	// From the intent on the attempt is seen through, also while the process is stopping:
 	// one broken off here would have to count as ambiguous.
-	ctx = context.WithoutCancel(ctx)
-	if err := r.intend(ctx, batch, request); err != nil {
+	through, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout()+time.Minute)
+	defer cancel()
+	if err := r.intend(through, batch, request); err != nil {
 		return err
 	}
-	if err := r.claim.Alive(ctx); err != nil {
+	if err := r.claim.Alive(through); err != nil {
 		return err
 	}
 	began := time.Now()
-	outcomes := r.attempt(ctx, batch, request)
-	return r.settle(ctx, batch, request, outcomes, time.Since(began))
+	outcomes := r.attempt(through, batch, request)
+	refused, err := r.settle(through, batch, request, outcomes, time.Since(began))
+	switch {
+	case err != nil || len(refused) == 0:
+		return err
+	case ctx.Err() != nil: // the refusal is known: it is not left as an attempt without an answer
+		return r.putBack(through, refused)
+	}
+	return r.halves(ctx, refused)
+}
+
+func (r *run) timeout() time.Duration {
+	if t := r.Destination.Contract().Timeout; t > 0 {
+		return t
+	}
+	return 10 * time.Second
 }
 
 // stillYoung holds back what crossed a limit while it waited: the vendor's age limit, or
@@ -129,11 +144,7 @@ func (r *run) intend(ctx context.Context, batch []send, q destinations.Request) 
 // attempt sends once. A request in flight is allowed to finish on shutdown; its own
 // time-out bounds it.
 func (r *run) attempt(ctx context.Context, batch []send, q destinations.Request) []attempted {
-	timeout := r.Destination.Contract().Timeout
-	if timeout <= 0 {
-		timeout = 10 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout())
 	defer cancel()
 	answer, err := r.Send(ctx, q)
 	var outcomes []destinations.Outcome
@@ -171,8 +182,9 @@ func networkWords(err error) string {
 	}
 }
 
-// settle records the outcomes: the one place where verdicts become states.
-func (r *run) settle(ctx context.Context, batch []send, q destinations.Request, outcomes []attempted, took time.Duration) error {
+// settle records the outcomes: the one place where verdicts become states. It gives back
+// what was refused as a batch, to be sent in halves.
+func (r *run) settle(ctx context.Context, batch []send, q destinations.Request, outcomes []attempted, took time.Duration) ([]send, error) {
 	now := time.Now().UTC()
 	var changes []canonical.Delivery
 	var split []send
@@ -215,16 +227,10 @@ func (r *run) settle(ctx context.Context, batch []send, q destinations.Request, 
 	} else {
 		r.note(down, after)
 	}
-	if err := r.write(ctx, changes); err != nil {
-		return err
-	}
-	if len(split) == 0 {
-		return nil
-	}
 	for i := range split { // the refused attempt counts, so that its intent is followed by another
 		split[i].attempt++
 	}
-	return r.halves(ctx, split)
+	return split, r.write(ctx, changes)
 }
 
 // halves sends a batch in two, to find what is wrong with it.

@@ -141,7 +141,7 @@ func (s *Replay) names(asked []string) ([]string, error) {
 func (s *Replay) ask(answer *Answer, e canonical.Event, names []string, force bool) ([]string, error) {
 	var asked []string
 	for _, name := range names {
-		prospect, err := s.Lanes[name].Prospect(e)
+		prospect, err := s.Lanes[name].Prospect(e, force)
 		if err != nil {
 			return nil, err
 		}

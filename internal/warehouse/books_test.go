@@ -209,10 +209,18 @@ func TestRowsTakesParametersAndOnlyReads(t *testing.T) {
 	if r.Columns[0].Name != "s" || r.Columns[4].Type != "Nullable(Int64)" {
 		t.Errorf("columns %v", r.Columns)
 	}
-	for _, sql := range []string{"INSERT INTO activations (destination) VALUES ('x')", "TRUNCATE TABLE events", "DROP VIEW v_credit"} {
+	for _, sql := range []string{"INSERT INTO activations (destination) VALUES ('x')", "TRUNCATE TABLE events", "DROP VIEW v_credit", "CREATE TEMPORARY TABLE a (b UInt8)", "CREATE VIEW w AS SELECT 1",
+		"SET max_threads = 1", "SELECT 1 SETTINGS readonly = 0", "SELECT * FROM file('/etc/hostname', 'LineAsString')", "SELECT file('/etc/hostname')",
+		"SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')", "SELECT * FROM remote('127.0.0.1:1', 'system.one')", "SELECT 1 INTO OUTFILE 'x'"} {
 		if _, err := w.Rows(t.Context(), sql, nil); err == nil {
 			t.Errorf("%s was done", sql)
 		}
+	}
+	if r, err := w.Rows(t.Context(), "SELECT number FROM system.numbers", nil); err != nil || !r.Cut { // which never ends
+		t.Errorf("%d rows, cut %v, %v", len(r.Rows), r.Cut, err)
+	}
+	if _, err := w.Rows(t.Context(), "SELECT groupArray(repeat('x', 1000)) FROM numbers(10000000)", nil); err == nil {
+		t.Error("memory is not bounded")
 	}
 	if r, err := w.Rows(t.Context(), "SELECT number FROM numbers(100001)", nil); err != nil || !r.Cut || len(r.Rows) != warehouse.MaxRows {
 		t.Errorf("%d rows, cut %v, %v", len(r.Rows), r.Cut, err)

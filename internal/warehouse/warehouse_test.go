@@ -174,7 +174,7 @@ func TestMigrationsAreRememberedAndMayRunAgain(t *testing.T) {
 	if err := w.Migrate(t.Context()); err != nil { // as after a crash before the last was remembered
 		t.Fatal(err)
 	}
-	if err := w.Conn().Exec(t.Context(), "INSERT INTO schema_migrations VALUES (999, 'later', 'x', now())"); err != nil {
+	if err := w.Conn().Exec(t.Context(), "INSERT INTO schema_migrations SELECT 999, 'later', 'x', now()"); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "999_later") {

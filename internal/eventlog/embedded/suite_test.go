@@ -30,6 +30,9 @@ func start(t testing.TB, o embedded.Options) *embedded.Broker {
 
 func open(t testing.TB, b *embedded.Broker, dial eventlogtest.Dial) *kafkalog.Log {
 	t.Helper()
+	if dial == nil {
+		dial = b.Dial // as serve does
+	}
 	l, err := kafkalog.Open(t.Context(), kafkalog.Options{
 		Brokers:        []string{b.Addr()},
 		Embedded:       true,

@@ -289,22 +289,31 @@ func TestWaitingRecordsAreBounded(t *testing.T) {
 	}
 }
 
-func TestKeylessRecordsStayOnTwoPartitionsAtATime(t *testing.T) {
-	_, l := misbehaving(t, 6, Options{})
-	used := make(map[int]int)
-	for i := range 6 * stay {
-		out, err := l.Append(t.Context(), "t", eventlog.Record{Value: []byte("v")})
-		if err != nil {
-			t.Fatal(err)
+func TestKeylessRecordsStayOnFewPartitionsAtATime(t *testing.T) {
+	for _, tt := range []struct {
+		embedded   bool
+		atATime    int
+		altogether int
+	}{
+		{true, 1, 6},
+		{false, 2, 5}, // one caller alone keeps to one slot, which goes round all but the other slot's
+	} {
+		_, l := misbehaving(t, 6, Options{})
+		l.opts.Embedded = tt.embedded
+		used := make(map[int]int)
+		for i := range 6 * stay {
+			out, err := l.Append(t.Context(), "t", eventlog.Record{Value: []byte("v")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			used[out[0].Partition]++
+			if i == stay-1 && len(used) > tt.atATime {
+				t.Errorf("embedded %t: the first %d records lie on %d partitions", tt.embedded, stay, len(used))
+			}
 		}
-		used[out[0].Partition]++
-		if i == stay-1 && len(used) > 2 {
-			t.Errorf("the first %d records lie on %d partitions", stay, len(used))
+		if len(used) != tt.altogether {
+			t.Errorf("embedded %t: records lie on partitions %v; one after the other should get some", tt.embedded, used)
 		}
-	}
-	// One caller alone keeps to one slot, which goes round all but the other slot's.
-	if len(used) != 5 {
-		t.Errorf("records lie on partitions %v; one after the other should get some", used)
 	}
 }
 

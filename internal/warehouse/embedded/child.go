@@ -125,6 +125,10 @@ func newServer(o orders, log *slog.Logger) (*server, *conn, error) {
 	if err := rows.open(); err != nil {
 		return nil, nil, fmt.Errorf("make the directory for bodies: %w", err)
 	}
+	nothing := filepath.Join(o.Dir, "nothing") // a name in the engine's database default may be a file of the working directory
+	if err := errors.Join(os.RemoveAll(nothing), os.Mkdir(nothing, 0o500), os.Chdir(nothing)); err != nil {
+		return nil, nil, fmt.Errorf("make an empty working directory: %w", err)
+	}
 	config := filepath.Join(o.Dir, "engine.xml")
 	users := filepath.Join(o.Dir, "users.xml")
 	if err := errors.Join(os.WriteFile(config, engineConfig(o, users), 0o600), os.WriteFile(users, []byte(userConfig), 0o600)); err != nil {

@@ -16,9 +16,9 @@ type guard struct {
 // (arrayMap(file, …), APPLY file), so these are no names at all.
 var refusedNames = set("file", "catboostEvaluate", "aiGenerate", "aiClassify", "aiExtract", "aiTranslate", "aiEmbed")
 
-// Table functions that make rows up or read the engine's own tables. All others that the engine has are refused.
-var allowedTables = set("numbers", "numbers_mt", "zeros", "zeros_mt", "primes", "values", "SQLStandardValues", "null", "merge", "view", "viewIfPermitted",
-	"generateSeries", "generate_series", "generateRandom", "format")
+// Table functions that make numbers up or hold a query. All others that the engine has are refused, also those that take
+// a text of columns (values, format, …): such a text may hold expressions, which no guard sees.
+var allowedTables = set("numbers", "numbers_mt", "zeros", "zeros_mt", "primes", "generateSeries", "generate_series", "view", "viewIfPermitted")
 
 // Engines of tables and databases that keep their rows in the data directory or in memory. All others are refused.
 var allowedEngines = set("MergeTree", "ReplacingMergeTree", "SummingMergeTree", "AggregatingMergeTree", "CollapsingMergeTree", "VersionedCollapsingMergeTree",
@@ -87,8 +87,8 @@ func (l *lexer) certain(before, t token) error {
 	text := l.text[t.start:t.end]
 	if t.kind == tokenQuoted && text[0] != '$' {
 		glued := before.kind == tokenWord && before.end == t.start // x'…' and b'…'
-		if strings.Contains(text, `\`) && (text[0] != '\'' || glued) {
-			return notAllowed("Names must not have escapes")
+		if text[0] != '\'' && strings.ContainsAny(text, `\/`) || glued && strings.Contains(text, `\`) {
+			return notAllowed("Names must not have slashes") // the engine's database default takes a path for a table
 		}
 		return nil
 	}
@@ -173,6 +173,7 @@ const userConfig = `<clickhouse>
         <format_template_resultset><readonly/></format_template_resultset>
         <format_avro_schema_registry_url><readonly/></format_avro_schema_registry_url>
         <input_format_record_errors_file_path><readonly/></input_format_record_errors_file_path>
+        <dialect><readonly/></dialect>
         <allow_introspection_functions><max>0</max></allow_introspection_functions>
       </constraints>
     </default>

@@ -4,8 +4,8 @@ CREATE OR REPLACE VIEW v_event_deliveries AS
 WITH begun AS (
     SELECT
         destination,
-        argMin(v.events_end, (v.at, v.log_partition, v.log_offset)) AS events_end,
-        argMin(v.replays_end, (v.at, v.log_partition, v.log_offset)) AS replays_end
+        argMin(v.events_end, (v.log_partition, v.log_offset)) AS events_end,
+        argMin(v.replays_end, (v.log_partition, v.log_offset)) AS replays_end
     FROM activations AS v
     GROUP BY destination
 )
@@ -42,6 +42,7 @@ LEFT JOIN (
             if(v.state = 'intent', 'pending', v.state), v.reason
         )) AS worst
     FROM r_parts AS v
+    WHERE position(v.part, '!') = 0 -- sent once more by force: a story of its own
     GROUP BY v.destination, v.event_name, v.event_id
 ) AS s ON s.destination = b.destination AND s.name = b.name AND s.event_id = b.event_id
 SETTINGS join_use_nulls = 0
