@@ -69,7 +69,7 @@ soak: need-build engines
 
 bench: build
 	./bin/tributary bench ingest
-	go test -run='^$$' -bench=. -benchmem ./canonical/... ./mappings ./identity ./destinations/... ./ingest ./internal/eventlog/embedded
+	go test -run='^$$' -bench=. -benchmem ./canonical/... ./mappings ./identity ./destinations/... ./ingest ./internal/eventlog/... ./internal/warehouse
 
 clean:
 	rm -rf bin demo-data demo-data-kafka

@@ -49,6 +49,7 @@ func TestKillingTheWarehouseEngineLosesNothing(t *testing.T) {
 }
 
 func TestStoppingUnderLoadLeavesNothingAmbiguous(t *testing.T) {
+	t.Setenv("TRIBUTARY_CRASH_CYCLES", "2")
 	ambiguous := crash(t, func(s *system) {
 		s.stop()
 		s.start()
