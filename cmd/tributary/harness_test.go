@@ -146,6 +146,14 @@ func (s *system) start() {
 	}
 	log := &tail{}
 	cmd.Stderr = log
+	if dir := os.Getenv("TRIBUTARY_TEST_LOGS"); dir != "" { // kept for who looks into a failure
+		f, err := os.OpenFile(filepath.Join(dir, strings.ReplaceAll(s.t.Name(), "/", "_")+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { f.Close() })
+		cmd.Stderr = io.MultiWriter(log, f)
+	}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ func RecordGroup(prefix string) string { return prefix + "record" }
 const (
 	blockRows = 10_000                 // a block is written when it is this large
 	blockWait = 400 * time.Millisecond // or this old
+	writeWait = 2 * time.Minute        // a warehouse that takes longer for a block is in trouble, and named so
 )
 
 // Run records until ctx ends.
@@ -184,7 +185,9 @@ func (s *Record) row(ctx context.Context, j *judge, r eventlog.Record, b *wareho
 // write tries until the warehouse takes the block: it holds up only what is recorded.
 func (s *Record) write(ctx context.Context, token string, b warehouse.Block) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 15*time.Second) {
-		err := s.Warehouse.Write(ctx, token, b)
+		attempt, cancel := context.WithTimeout(ctx, writeWait)
+		err := s.Warehouse.Write(attempt, token, b)
+		cancel()
 		if err == nil {
 			s.Health.Set("record", nil)
 			return nil

@@ -166,11 +166,12 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// Pauses between a child's death and the next child, doubled each time and forgotten after a minute of good service.
+// Pauses between a child's death and the next child, doubled each time and forgotten once a child has served for a while:
+// what brings down one that serves comes from a client, and clients pause for themselves.
 const (
 	firstPause  = 100 * time.Millisecond
 	longestWait = 10 * time.Second
-	goodService = time.Minute
+	goodService = time.Second
 )
 
 // supervise replaces the child whenever it dies, until ctx is done.
