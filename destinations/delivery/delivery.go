@@ -46,7 +46,6 @@ func DefaultPolicy() Policy {
 type People interface {
 	Offset() int64
 	Wait(ctx context.Context, offset int64) error
-	Changed() <-chan struct{}
 	Known(e canonical.Event) canonical.Known
 	Cluster(n canonical.NodeID) []canonical.NodeID
 	History(nodes ...canonical.NodeID) []canonical.StageReached

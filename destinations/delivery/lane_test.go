@@ -183,7 +183,6 @@ func (p *people) Offset() int64 {
 	return int64(len(p.touched)) - 1
 }
 func (p *people) Wait(context.Context, int64) error { return nil }
-func (p *people) Changed() <-chan struct{}          { return nil }
 func (p *people) Known(e canonical.Event) canonical.Known {
 	p.mu.Lock()
 	defer p.mu.Unlock()
