@@ -17,6 +17,17 @@ const (
 	StateSuppressed State = "suppressed"
 	// StateActivation begins a destination's books: End holds the end offsets.
 	StateActivation State = "activation"
+	// StateControl says how a whole destination is run from now on: Reason is one of the Control
+	// words, Detail why, Who did it. The last one in the log holds, in every process.
+	StateControl State = "control"
+)
+
+// What a control record says of a destination.
+const (
+	ControlRun     = "run"     // after a pause, a halt or a disabling: as configured
+	ControlPause   = "pause"   // an operator's: nothing is read or sent, the backlog is kept
+	ControlHalt    = "halt"    // the lane's own: nothing will work until somebody acts
+	ControlDisable = "disable" // the backlog is read and suppressed, so that it holds up no log
 )
 
 // Terminal is true for a state that nothing but an explicit act leaves.
@@ -45,6 +56,10 @@ const (
 	ReasonIgnored          = "ignored"
 	ReasonDisabled         = "disabled"
 	ReasonLedgerExpired    = "ledger_expired"
+	// ReasonEcho: the CRM reports what this router wrote itself.
+	ReasonEcho = "echo"
+	// ReasonDiscarded: somebody gave up a dead letter or a held item; Who and Detail say who and why.
+	ReasonDiscarded = "discarded"
 	// ReasonPlanned ends the wait of a whole event (part ""): its parts speak for it now.
 	ReasonPlanned = "planned"
 )
@@ -79,6 +94,14 @@ type Delivery struct {
 	Known   *Known `json:"known,omitempty"`
 	// Body is what was built: dead letters and dry runs. It never carries credentials.
 	Body json.RawMessage `json:"body,omitempty"`
+	// BodyHash is the SHA-256 of the item's own share of the body, in hex: intents and what
+	// follows them. It tells whether a replay would send the same.
+	BodyHash string `json:"body_hash,omitempty"`
+	// Match says of each identifier the vendor could have been given what became of it:
+	// usable, missing, refused, prehashed (the keys are the vendor's). Intents, dry runs and dead letters.
+	Match map[string]string `json:"match,omitempty"`
+	// Who acted: control records and discarded items. The name of a key, never a person's data.
+	Who string `json:"who,omitempty"`
 	// The vendor's answer.
 	HTTPStatus int    `json:"http_status,omitempty"`
 	LatencyMS  int64  `json:"latency_ms,omitempty"`
@@ -99,4 +122,8 @@ type ReplayOrder struct {
 	Reason       string    `json:"reason"`
 	Who          string    `json:"who"` // the key's name
 	At           time.Time `json:"at"`
+	// Job is the replay of many that this order is one of; "" for one asked for by itself.
+	Job string `json:"job,omitempty"`
+	// Low orders give way: they are sent with the share of the vendor's budget kept for backfills.
+	Low bool `json:"low,omitempty"`
 }

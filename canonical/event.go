@@ -95,6 +95,9 @@ type Known struct {
 	Clicks      []Click      `json:"clicks,omitempty"` // the newest of each scheme not later than the event
 	FirstTouch  *Touch       `json:"first_touch,omitempty"`
 	LastTouch   *Touch       `json:"last_touch,omitempty"`
+	// Counts is how many distinct events of each canonical name the person has had. It is asked
+	// for what is written over and over (Part.Slotless) and nil elsewhere.
+	Counts map[string]int `json:"counts,omitempty"`
 }
 
 // First gives the value of the first identifier of a scheme, or "".

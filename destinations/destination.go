@@ -5,6 +5,7 @@
 package destinations
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -37,6 +38,10 @@ type Part struct {
 	// Unique, where not "", must not occur twice in one request (HubSpot refuses two rows of
 	// one contact).
 	Unique string
+	// Merges lets items of one Unique share a row of the request: Build makes one of them, the
+	// latest business time winning for each field, every item gets the row's outcome, and
+	// Contract.MaxBatch counts the row once.
+	Merges bool
 	Route  canonical.Route
 	// Slotless parts (a property write) are sent for every event and hold no slot.
 	Slotless bool
@@ -64,6 +69,8 @@ type Item struct {
 // A Request is what to send, without its credential. Path is joined to the
 // destination's base URL.
 type Request struct {
+	// Class says which of the account's limits count the request (Limit.Classes); "" is the ordinary.
+	Class  string
 	Method string
 	Path   string
 	Query  url.Values
@@ -129,25 +136,37 @@ func All(batch []Item, o Outcome) []Outcome {
 type Ambiguous string
 
 // Resend sends again within Contract.ResendWithin of the first attempt (0: always),
-// then holds. Hold parks until someone decides.
+// then holds. Hold parks until someone decides. Look asks the vendor first whether the item
+// arrived (Seeker), and holds where that cannot be told.
 const (
 	Resend Ambiguous = "resend"
 	Hold   Ambiguous = "hold"
+	Look   Ambiguous = "look"
 )
+
+// A Seeker can ask the vendor whether an item arrived whose answer never came.
+type Seeker interface {
+	// Seek builds the question.
+	Seek(it Item) (Request, error)
+	// Found reads the answer. sure is false where it tells neither: the item is then held.
+	Found(it Item, answer Response) (found, sure bool)
+}
 
 // A Contract is what a vendor takes, as data with its sources in the adapter's README.
 type Contract struct {
 	Vendor string
 	// BaseURL, where not "", is the address this one destination is configured for; else the
 	// kind's holds.
-	BaseURL      string
-	APIVersion   string
-	VersionEnds  time.Time // zero: not known
-	NeedsRoute   bool      // an event whose name the mapping gives no route is not_mapped
-	MaxBatch     int       // items in a request
-	MaxBytes     int       // of the body
-	Rate         float64   // requests a second
-	Burst        int
+	BaseURL     string
+	APIVersion  string
+	VersionEnds time.Time // zero: not known
+	NeedsRoute  bool      // an event whose name the mapping gives no route is not_mapped
+	MaxBatch    int       // items in a request
+	MaxBytes    int       // of the body
+	// Account names the vendor account whose limits these are; destinations and readers of one
+	// account share one budget. "" is the destination's own.
+	Account      string
+	Limits       []Limit
 	MaxAge       time.Duration // of occurred_at when the request arrives; 0: none
 	Ambiguous    Ambiguous
 	ResendWithin time.Duration
@@ -155,4 +174,76 @@ type Contract struct {
 	Linger       time.Duration // how long to wait for a fuller batch
 	// Test says that mode test can be kept (the vendor has a test facility).
 	Test bool
+}
+
+// A Limit is one of the limits on requests to a vendor account.
+type Limit struct {
+	Name     string // ten_seconds, minute, day: a metric label
+	Requests int
+	Per      time.Duration
+	// Daily counts by calendar days of Zone (nil: UTC) instead of the last Per.
+	Daily bool
+	Zone  *time.Location
+	// Classes are the classes of requests it counts; empty: those without a class.
+	Classes []string
+}
+
+// PerSecond is a limit of so many requests a second; below one, of one in so many seconds.
+func PerSecond(n float64) []Limit {
+	if n < 1 {
+		return []Limit{{Name: "second", Requests: 1, Per: time.Duration(float64(time.Second) / max(n, 1e-6))}}
+	}
+	return []Limit{{Name: "second", Requests: int(n), Per: time.Second}}
+}
+
+// A Reading is what an answer says of a limit. Max is 0, and Remaining -1, where it is silent.
+type Reading struct {
+	Limit          string // as in Limit.Name
+	Max, Remaining int
+	Resets         time.Duration // until the window is over; 0: not said
+}
+
+// A Gauge reads what a vendor's answers say of its limits.
+type Gauge interface {
+	Headroom(answer Response) []Reading
+}
+
+// A Matcher says which identifiers an item could be matched by: the vendor's key → usable,
+// missing, refused or prehashed. It holds no values.
+type Matcher interface {
+	Match(it Item) map[string]string
+}
+
+// A Caller sends one request to the vendor account with the destination's credential, paced
+// like any other.
+type Caller func(ctx context.Context, q Request) (Response, error)
+
+// A Finding is one thing noticed in a vendor account.
+type Finding struct {
+	Subject string // property tributary_first_touch_at, rule mql
+	Problem string // in words, with what to do; "" is as it should be
+	// Blocks is true where deliveries will fail until it is mended.
+	Blocks bool
+}
+
+// A Learner is a destination that must know something of the account it writes to, such as
+// the types of properties.
+type Learner interface {
+	// Learn reads the account and gives the destination that knows it. The lane asks at start,
+	// once an hour, and when it is resumed. An error leaves the destination as it was.
+	Learn(ctx context.Context, call Caller) (Destination, []Finding, error)
+}
+
+// An Arranger can make what deliveries need in the account: definitions, rules.
+type Arranger interface {
+	// Arrange looks at what is there and gives the steps that are missing, in order; with
+	// apply it takes them and stops at the first that fails. Run twice it finds nothing to do.
+	Arrange(ctx context.Context, call Caller, routes map[string]canonical.Route, apply bool) ([]Step, error)
+}
+
+// A Step is one change of a vendor account.
+type Step struct {
+	What string // create property tributary_first_touch_at (datetime) of contacts
+	Done bool
+	Note string // what the vendor gave back: an id to put into the configuration
 }

@@ -2,6 +2,7 @@ package destinations
 
 import (
 	"net/http"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -22,6 +23,42 @@ type Kind struct {
 	Authorize func(r *http.Request, body []byte, secret string)
 	// TestMode changes a destination so that it uses the vendor's test facility; nil: none.
 	TestMode func(Destination) Destination
+	// OAuth says how access tokens are refreshed; nil: the vendor gives static ones only.
+	OAuth *OAuth
+	// Table is what is known of the vendor's API, as data.
+	Table Table
+}
+
+// OAuth is where and how a vendor refreshes access tokens.
+type OAuth struct {
+	TokenURL string // of the vendor itself; a destination's base URL replaces scheme and host
+	// Ahead is how long before its end a token is refreshed.
+	Ahead time.Duration
+	// InParams sends client id and secret in the form instead of basic authorisation.
+	InParams bool
+}
+
+// A Table is what a vendor's API takes, as data with its sources. People read it
+// (tributary destinations contract), and checks go by it.
+type Table struct {
+	Vendor   string
+	Versions []Version
+	Facts    []Fact
+}
+
+// A Version is one version of a vendor's API.
+type Version struct {
+	Name   string
+	Ends   time.Time // zero: no date is known
+	Source string
+}
+
+// A Fact is one limit or rule.
+type Fact struct {
+	Name   string // batch, age window, field user_data.em
+	Value  string
+	Mark   string // doc, seen, assumed, open
+	Source string // the sheet's words for where it stands
 }
 
 // A Problem is one mistake in a configuration, at its place.

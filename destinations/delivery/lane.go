@@ -134,11 +134,12 @@ func (l *Lane) own(ctx context.Context, claim eventlog.Claim) error {
 }
 
 func (l *Lane) limiter() *rate.Limiter {
-	c := l.Destination.Contract()
-	if c.Rate <= 0 {
+	limits := l.Destination.Contract().Limits
+	if len(limits) == 0 {
 		return rate.NewLimiter(rate.Inf, 1)
 	}
-	return rate.NewLimiter(rate.Limit(c.Rate), max(c.Burst, 1))
+	first := limits[0]
+	return rate.NewLimiter(rate.Limit(float64(first.Requests)/first.Per.Seconds()), max(first.Requests/10, 1))
 }
 
 // write appends deliveries and waits until the ledger has folded them.

@@ -119,7 +119,7 @@ func (s Suite) contract(t *testing.T, d destinations.Destination) {
 	if !reflect.DeepEqual(c, d.Contract()) {
 		t.Error("the contract changes")
 	}
-	if c.Vendor == "" || c.MaxBatch < 1 || c.MaxBytes < 1 || c.Rate <= 0 || c.Burst < 1 || c.Timeout <= 0 || c.Ambiguous == "" {
+	if c.Vendor == "" || c.MaxBatch < 1 || c.MaxBytes < 1 || len(c.Limits) == 0 || c.Timeout <= 0 || c.Ambiguous == "" {
 		t.Errorf("the contract is not whole: %+v", c)
 	}
 	if s.Kind.Name == "" || s.Kind.Credential == "" || s.Kind.Authorize == nil {

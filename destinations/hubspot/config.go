@@ -127,18 +127,16 @@ type destination struct {
 
 var _ destinations.Destination = destination{}
 
-// Contract says what HubSpot takes. The ten-second window is kept with a burst of a tenth
-// and nine tenths spread over the rest.
+// Contract says what HubSpot takes.
 func (d destination) Contract() destinations.Contract {
-	burst := max(1, d.RequestsPer10/10)
 	return destinations.Contract{
 		Vendor:      "HubSpot CRM",
 		APIVersion:  d.API,
 		VersionEnds: d.paths.ends,
 		MaxBatch:    d.Batch,
 		MaxBytes:    3 << 20, // ours: no limit is documented
-		Rate:        max(0.1, float64(d.RequestsPer10-burst)/10),
-		Burst:       burst,
+		Account:     d.Account,
+		Limits:      []destinations.Limit{{Name: "ten_seconds", Requests: d.RequestsPer10, Per: 10 * time.Second}},
 		Ambiguous:   destinations.Resend,
 		Timeout:     d.Timeout,
 		Linger:      d.Linger,

@@ -108,8 +108,7 @@ func (d destination) Contract() destinations.Contract {
 		NeedsRoute:  true,
 		MaxBatch:    d.Batch,
 		MaxBytes:    4 << 20, // ours: no limit is documented
-		Rate:        d.RequestsPerSecond,
-		Burst:       max(1, int(d.RequestsPerSecond)),
+		Limits:      destinations.PerSecond(d.RequestsPerSecond),
 		MaxAge:      90 * 24 * time.Hour,
 		Ambiguous:   destinations.Resend,
 		Timeout:     d.Timeout,

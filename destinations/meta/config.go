@@ -113,8 +113,7 @@ func (d destination) Contract() destinations.Contract {
 		NeedsRoute:   true,
 		MaxBatch:     d.Batch,
 		MaxBytes:     4 << 20, // ours: no limit is documented
-		Rate:         d.RequestsPerSecond,
-		Burst:        max(1, int(d.RequestsPerSecond)),
+		Limits:       destinations.PerSecond(d.RequestsPerSecond),
 		MaxAge:       7 * 24 * time.Hour,
 		Ambiguous:    destinations.Resend,
 		ResendWithin: 48 * time.Hour,

@@ -123,8 +123,7 @@ func (d destination) Contract() destinations.Contract {
 		BaseURL:   d.url.Scheme + "://" + d.url.Host,
 		MaxBatch:  d.Batch,
 		MaxBytes:  4 << 20,
-		Rate:      d.RequestsPerSecond,
-		Burst:     max(1, int(d.RequestsPerSecond)),
+		Limits:    destinations.PerSecond(d.RequestsPerSecond),
 		Ambiguous: destinations.Resend, // the receiver drops what it has: every event has its id
 		Timeout:   d.Timeout,
 		Linger:    d.Linger,
