@@ -6,18 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
 
 	"tributary/destinations/simulator"
 )
 
 func simulateCommand(*options) *cobra.Command {
 	var s simulator.Options
-	var listen, people, token, tier string
+	var listen, people, token, tier, kind, script string
 	c := &cobra.Command{
 		Use: "simulate", Short: "Play Meta, LinkedIn and HubSpot on a local address; docs/simulator.md lists what is checked", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -26,13 +25,17 @@ func simulateCommand(*options) *cobra.Command {
 				return wrong(err)
 			}
 			s.Meta.Token, s.LinkedIn.Token, s.HubSpot.Token = token, token, token
-			s.HubSpot.Tier = simulator.Tier(tier)
+			s.HubSpot.Tier, s.HubSpot.Kind = simulator.Tier(tier), simulator.AppKind(kind)
+			faults, err := readScript(script)
+			if err != nil {
+				return wrong(err)
+			}
 			if s.Dir != "" {
 				if err := ensureDir(s.Dir); err != nil {
 					return err
 				}
 			}
-			return simulate(c.Context(), s, listen, func(addr string) {
+			return simulate(c.Context(), s, faults, listen, func(addr string) {
 				fmt.Fprintf(c.OutOrStdout(), "simulating Meta, LinkedIn and HubSpot at http://%s\n", addr)
 			})
 		},
@@ -44,6 +47,10 @@ func simulateCommand(*options) *cobra.Command {
 	f.StringVar(&token, "token", "", "the only token taken (default: any)")
 	f.StringVar(&s.HubSpot.ClientSecret, "client-secret", "", "signs HubSpot's webhooks")
 	f.StringVar(&tier, "hubspot-tier", "", "free, starter, professional or enterprise (default)")
+	f.StringVar(&kind, "hubspot-app", "", "private_app (default), service_key or oauth")
+	f.StringVar(&s.HubSpot.ClientID, "client-id", "", "of HubSpot's OAuth app, with --client-secret (default: any)")
+	f.StringVar(&s.HubSpot.RefreshToken, "refresh-token", "", "the only one HubSpot's OAuth app takes (default: any)")
+	f.StringVar(&script, "script", "", "YAML or JSON file with faults by time, counted from the start; docs/simulator.md")
 	f.StringVar(&s.HubSpot.PropertyPrefix, "property-prefix", "tributary_", "the attribution properties of this prefix exist in HubSpot")
 	f.BoolVar(&s.HubSpot.LifecycleSync, "lifecycle-sync", false, "HubSpot moves contacts and companies along with their deals")
 	f.Uint64Var(&s.Seed, "seed", 0, "decides the order of results and webhooks")
@@ -65,11 +72,37 @@ func readPeople(path string) ([]simulator.Person, error) {
 	return people, nil
 }
 
+// readScript reads a script of faults; "" is one without any.
+func readScript(path string) (simulator.Script, error) {
+	if path == "" {
+		return simulator.Script{}, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return simulator.Script{}, err
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return simulator.Script{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if text, err = json.Marshal(doc); err != nil {
+		return simulator.Script{}, fmt.Errorf("%s: %w", path, err)
+	}
+	sc, err := simulator.ReadScript(text)
+	if err != nil {
+		return simulator.Script{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return sc, nil
+}
+
 // simulate serves the vendors until ctx ends. ready is told the address.
-func simulate(ctx context.Context, o simulator.Options, listen string, ready func(addr string)) error {
+func simulate(ctx context.Context, o simulator.Options, faults simulator.Script, listen string, ready func(addr string)) error {
 	s, err := simulator.New(o)
 	if err != nil {
 		return wrong(err)
+	}
+	if err := s.Play(faults); err != nil {
+		return errors.Join(wrong(err), s.Close())
 	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -84,13 +117,5 @@ func simulate(ctx context.Context, o simulator.Options, listen string, ready fun
 
 // serveVendors answers for a simulator until ctx ends, then closes it.
 func serveVendors(ctx context.Context, s *simulator.Simulator, l net.Listener) error {
-	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	select {
-	case err := <-done:
-		return errors.Join(err, s.Close())
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), server.Close(), s.Close())
-	}
+	return errors.Join(s.Serve(ctx, l), s.Close())
 }

@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,13 +9,13 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // control puts the paths that are not any vendor's on mux. They ask for no credential: the
 // simulator is for a loopback address.
 func (s *Simulator) control(mux *http.ServeMux) {
 	mux.HandleFunc("GET /_received", s.getReceived)
+	mux.HandleFunc("GET /_requests", s.getRequests)
 	mux.HandleFunc("GET /_stats", s.getStats)
 	mux.HandleFunc("GET /_timeline", s.getTimeline)
 	post := func(path string, do func(*http.Request) (any, error)) {
@@ -31,6 +30,7 @@ func (s *Simulator) control(mux *http.ServeMux) {
 		})
 	}
 	post("/_fail", s.postFail)
+	post("/_script", s.postScript)
 	post("/_heal", s.postHeal)
 	post("/_people", s.postPeople)
 	post("/_reset", func(*http.Request) (any, error) { return done, s.Reset() })
@@ -41,6 +41,7 @@ func (s *Simulator) control(mux *http.ServeMux) {
 	post("/_hubspot/delete", s.postDelete)
 	post("/_hubspot/restore", s.postRestore)
 	post("/_hubspot/webhooks", s.postWebhooks)
+	post("/_hubspot/revoke", s.postRevoke)
 	mux.HandleFunc("GET /_hubspot/record", s.getRecord)
 }
 
@@ -61,7 +62,7 @@ func say(w http.ResponseWriter, status int, body any) {
 func (s *Simulator) getReceived(w http.ResponseWriter, r *http.Request) {
 	vendor := Vendor(r.URL.Query().Get("vendor"))
 	if !slices.Contains(vendors, vendor) {
-		say(w, http.StatusBadRequest, map[string]string{"error": "vendor must be meta, linkedin or hubspot"})
+		say(w, http.StatusBadRequest, map[string]string{"error": "vendor must be meta, linkedin, hubspot or webhook"})
 		return
 	}
 	items := s.Received(vendor)
@@ -72,6 +73,17 @@ func (s *Simulator) getReceived(w http.ResponseWriter, r *http.Request) {
 		items = []Received{}
 	}
 	say(w, http.StatusOK, items)
+}
+
+// getRequests lists requests: all that are kept, those after a number, or the last n.
+func (s *Simulator) getRequests(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	after, _ := strconv.ParseInt(query.Get("after"), 10, 64) // no number: from the first
+	list := s.Requests(Vendor(query.Get("vendor")), after)
+	if last, err := strconv.Atoi(query.Get("last")); err == nil && last >= 0 && last < len(list) {
+		list = list[len(list)-last:]
+	}
+	say(w, http.StatusOK, list)
 }
 
 func (s *Simulator) getStats(w http.ResponseWriter, _ *http.Request) {
@@ -106,49 +118,47 @@ func (s *Simulator) getRecord(w http.ResponseWriter, r *http.Request) {
 }
 
 // strictly reads a control body: an unknown field is a mistake.
-func strictly(r *http.Request, into any) error {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return err
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
+func strictly(body io.Reader, into any) error {
+	dec := json.NewDecoder(body)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
 		return fmt.Errorf("the body cannot be read: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("the body cannot be read: more than one JSON value")
 	}
 	return nil
 }
 
 func (s *Simulator) postFail(r *http.Request) (any, error) {
-	var in struct {
-		Fault
-		For   string `json:"for"`
-		Delay string `json:"delay"`
-	}
-	if err := strictly(r, &in); err != nil {
+	var in faultText
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
-	for _, d := range []struct {
-		text string
-		into *time.Duration
-	}{{in.For, &in.Fault.For}, {in.Delay, &in.Fault.Delay}} {
-		if d.text == "" {
-			continue
-		}
-		v, err := time.ParseDuration(d.text)
-		if err != nil {
-			return nil, err
-		}
-		*d.into = v
+	f, err := in.fault()
+	if err != nil {
+		return nil, err
 	}
-	return done, s.Fail(in.Fault)
+	return done, s.Fail(f)
+}
+
+func (s *Simulator) postScript(r *http.Request) (any, error) {
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	sc, err := ReadScript(text)
+	if err != nil {
+		return nil, err
+	}
+	return done, s.Play(sc)
 }
 
 func (s *Simulator) postHeal(r *http.Request) (any, error) {
 	var in struct {
 		Vendor Vendor `json:"vendor"`
 	}
-	if err := strictly(r, &in); err != nil && r.ContentLength != 0 {
+	if err := strictly(r.Body, &in); err != nil && r.ContentLength != 0 { // no body heals all
 		return nil, err
 	}
 	s.Heal(in.Vendor)
@@ -157,7 +167,7 @@ func (s *Simulator) postHeal(r *http.Request) (any, error) {
 
 func (s *Simulator) postPeople(r *http.Request) (any, error) {
 	var people []Person
-	if err := strictly(r, &people); err != nil {
+	if err := strictly(r.Body, &people); err != nil {
 		return nil, err
 	}
 	return done, s.AddPeople(people...)
@@ -165,7 +175,7 @@ func (s *Simulator) postPeople(r *http.Request) (any, error) {
 
 func (s *Simulator) postMake(r *http.Request) (any, error) {
 	var in Made
-	if err := strictly(r, &in); err != nil {
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
 	id, err := s.Make(in)
@@ -179,7 +189,7 @@ func (s *Simulator) postSet(r *http.Request) (any, error) {
 		ID         int64             `json:"id"`
 		Properties map[string]string `json:"properties"`
 	}
-	if err := strictly(r, &in); err != nil {
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
 	return done, s.Set(in.Type, in.ID, in.Properties, in.Change)
@@ -187,7 +197,7 @@ func (s *Simulator) postSet(r *http.Request) (any, error) {
 
 func (s *Simulator) postAssociate(r *http.Request) (any, error) {
 	var in Tie
-	if err := strictly(r, &in); err != nil {
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
 	return done, s.Associate(in)
@@ -195,7 +205,7 @@ func (s *Simulator) postAssociate(r *http.Request) (any, error) {
 
 func (s *Simulator) postMerge(r *http.Request) (any, error) {
 	var in Merger
-	if err := strictly(r, &in); err != nil {
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
 	id, err := s.Merge(in)
@@ -211,7 +221,7 @@ type gone struct {
 
 func (s *Simulator) postDelete(r *http.Request) (any, error) {
 	var in gone
-	if err := strictly(r, &in); err != nil {
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
 	return done, s.Delete(in.Type, in.ID, in.Forget, in.Change)
@@ -219,10 +229,22 @@ func (s *Simulator) postDelete(r *http.Request) (any, error) {
 
 func (s *Simulator) postRestore(r *http.Request) (any, error) {
 	var in gone
-	if err := strictly(r, &in); err != nil {
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
 	return done, s.Restore(in.Type, in.ID, in.Change)
+}
+
+func (s *Simulator) postRevoke(r *http.Request) (any, error) {
+	var in struct {
+		Portal int64 `json:"portal"`
+		App    int64 `json:"app"`
+		Undo   bool  `json:"undo"`
+	}
+	if err := strictly(r.Body, &in); err != nil {
+		return nil, err
+	}
+	return done, s.Revoke(in.Portal, in.App, in.Undo)
 }
 
 // postWebhooks posts what waits to url, with all everything there ever was; with drain it
@@ -234,7 +256,7 @@ func (s *Simulator) postWebhooks(r *http.Request) (any, error) {
 		Drain  bool   `json:"drain"`
 		All    bool   `json:"all"`
 	}
-	if err := strictly(r, &in); err != nil {
+	if err := strictly(r.Body, &in); err != nil {
 		return nil, err
 	}
 	if u, err := url.Parse(in.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -180,6 +180,27 @@ func TestSlow(t *testing.T) {
 	})
 }
 
+func TestAnErrorAfterTheWrite(t *testing.T) {
+	for mode, status := range map[string]int{"500": 500, "502html": 502} {
+		b := newBench(t, Options{})
+		if err := b.Fail(Fault{Vendor: Meta, Mode: mode, Applied: true, Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		sendMeta(b, metaEventWith()).wants(t, status, "")
+		if got := len(b.Received(Meta)); got != 1 {
+			t.Errorf("%s: %d events kept, want 1", mode, got)
+		}
+		if q := b.Requests(Meta, 0); len(q) != 1 || q[0].Status != status || q[0].Items != 1 {
+			t.Errorf("%s: the record says %+v", mode, q)
+		}
+	}
+	for _, f := range []Fault{{Vendor: Meta, Mode: "429", Applied: true}, {Vendor: Meta, Mode: "reset", Applied: true}} {
+		if err := newBench(t, Options{}).Fail(f); err == nil {
+			t.Errorf("%+v was taken", f)
+		}
+	}
+}
+
 func TestFlaky(t *testing.T) {
 	b := newBench(t, Options{})
 	server := httptest.NewServer(b.Handler())
@@ -217,6 +238,26 @@ func TestLostRow(t *testing.T) {
 	}
 }
 
+func TestLostRowElsewhere(t *testing.T) {
+	b := newHubSpot(t, HubSpotAccount{EventDefinitions: []string{"touch"}})
+	for _, v := range []Vendor{Meta, LinkedIn, HubSpot} {
+		if err := b.Fail(Fault{Vendor: v, Mode: "lost_row", Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sendMeta(b, metaEventWith(`"event_id":"1"`)+","+metaEventWith(`"event_id":"2"`)).wants(t, 200, `"events_received":1`)
+	event := `{"eventName":"pe424242_touch","email":"a@example.test"}`
+	b.hubspotSend("POST", "/events/v3/send/batch", `{"inputs":[`+event+`,`+event+`]}`).wants(t, 204)
+	two := `{"elements":[` + linkedInEventText(emailUser) + `,` + linkedInEventText(emailUser) + `]}`
+	got := b.send("POST", "/rest/conversionEvents", two, append([]string{"X-RestLi-Method: BATCH_CREATE"}, linkedInHeaders...)...)
+	got.wants(t, 200)
+	for _, v := range []Vendor{Meta, LinkedIn, HubSpot} {
+		if n := len(b.Received(v)); n != 1 {
+			t.Errorf("%s took %d, want 1", v, n)
+		}
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	b := newBench(t, Options{Dir: t.TempDir(), People: []Person{ada}, HubSpot: HubSpotAccount{Burst: -1}})
 	id := b.contact("ada.byron@example.com")
@@ -227,6 +268,7 @@ func TestManyAtOnce(t *testing.T) {
 				sendMeta(b, metaEventWith(fmt.Sprintf(`"event_id":"%d-%d"`, worker, i)))
 				b.send("POST", "/rest/conversionEvents", linkedInEventText(emailUser), linkedInHeaders...)
 				b.hubspotSend("PATCH", "/crm/v3/objects/contacts/"+idOf(id), `{"properties":{"firstname":"Ada"}}`)
+				b.send("POST", "/webhook/in", `{"event_id":"1","name":"x"}`, "Content-Type: application/json")
 				b.send("GET", "/_received?vendor=meta&last=2", "")
 				b.Stats(HubSpot)
 				b.Timeline(id)

@@ -16,6 +16,9 @@ type Change struct {
 	Source   string    `json:"source,omitempty"`    // changeSource; "" means CRM_UI
 	SourceID string    `json:"source_id,omitempty"` // "" means userId:12 for CRM_UI
 	Silent   bool      `json:"silent,omitempty"`    // no webhook tells of it
+	Portal   int64     `json:"portal,omitempty"`    // where; 0 means the first portal
+
+	api bool // made through the API: lifecycle stages then only move forward
 }
 
 func (ch Change) filled(now time.Time) Change {
@@ -33,34 +36,37 @@ func (ch Change) version() version {
 	return version{At: ch.At, Source: ch.Source, SourceID: ch.SourceID}
 }
 
-// byAPI says that a private app made the change: lifecycle stages then only move forward.
-func (ch Change) byAPI() bool { return ch.Source == "INTEGRATION" }
-
-func (s *Simulator) apiChange(c *call) Change {
-	return Change{At: c.now, Source: "INTEGRATION", SourceID: strconv.FormatInt(s.hubspot.account.AppID, 10)}.filled(c.now)
+// apiChange is a change that an app makes. Webhooks name a service key's writes API, an
+// app's INTEGRATION.
+func (h *hubSpotServer) apiChange(c *call) Change {
+	ch := Change{At: c.now, Source: "INTEGRATION", SourceID: strconv.FormatInt(c.caller.ID, 10), api: true}
+	if c.caller.Kind == ServiceKey {
+		ch.Source = "API"
+	}
+	return ch.filled(c.now)
 }
 
 // create makes a record of checked values and tells of it: the values first or after, as
 // webhooks come in no order. It fails where the id, or the e-mail, is taken.
-func (s *Simulator) create(object string, id int64, values map[string]string, ch Change) (*record, error) {
-	h := s.hubspot
+func (h *hubSpotServer) create(object string, id int64, values map[string]string, ch Change) (*record, error) {
+
 	if other := h.crm.findBy(object, "email", values["email"]); object == contacts && values["email"] != "" && other != nil {
 		return nil, &conflictError{existing: other.ID}
 	}
-	r, err := h.crm.add(object, id, ch.At, s.now())
+	r, err := h.crm.add(object, id, ch.At, h.sim.now())
 	if err != nil {
 		return nil, err
 	}
 	values = maps.Clone(values)
 	if object == contacts || object == companies {
-		values["lifecyclestage"] = cmp.Or(values["lifecyclestage"], "lead")
+		values["lifecyclestage"] = cmp.Or(values["lifecyclestage"], h.account.DefaultStage)
 	}
 	if object == deals {
 		values["pipeline"] = cmp.Or(values["pipeline"], "default")
 	}
-	r.happened(ch.At, "created", strings.ToUpper(singular[object][:1])+singular[object][1:]+" created")
+	r.happened(ch.At, "created", strings.ToUpper(h.crm.one(object)[:1])+h.crm.one(object)[1:]+" created")
 	h.emit(fact{object: object, action: "creation", record: r.ID, flag: "CREATED"}, ch)
-	s.set(r, values, ch)
+	h.set(r, values, ch)
 	return r, nil
 }
 
@@ -72,12 +78,16 @@ func (e *conflictError) Error() string {
 }
 
 // set writes checked values, works out what follows from them, and tells of what changed.
-func (s *Simulator) set(r *record, values map[string]string, ch Change) {
-	h := s.hubspot
+func (h *hubSpotServer) set(r *record, values map[string]string, ch Change) {
+
+	h.shade(r)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		value := values[name]
 		old, had := r.Props[name]
-		if name == "lifecyclestage" && ch.byAPI() && value != "" && h.crm.rank(value) < h.crm.rank(old) {
+		if more, adds := strings.CutPrefix(value, ";"); adds && h.crm.schema[r.Type][name].FieldType == "checkbox" {
+			value = together(old, more)
+		}
+		if name == "lifecyclestage" && ch.api && value != "" && h.crm.rank(value) < h.crm.rank(old) {
 			continue // 200, and the old value comes back
 		}
 		if had && old == value || !had && value == "" {
@@ -85,22 +95,46 @@ func (s *Simulator) set(r *record, values map[string]string, ch Change) {
 		}
 		h.crm.write(r, name, value, ch.version())
 		h.emit(fact{object: r.Type, action: "propertyChange", record: r.ID, property: name, value: h.hookValue(r.Type, name, value)}, ch)
-		s.follow(r, name, value, ch)
+		h.follow(r, name, value, ch)
 	}
-	if r.Type == deals {
+	switch r.Type {
+	case deals:
 		h.crm.fillDeal(r, ch.version())
+	case notes:
+		h.crm.index(r)
 	}
-	s.keep(r)
+	h.keep(r)
 	if stage := values["lifecyclestage"]; r.Type == companies && stage != "" && r.Props["lifecyclestage"] == stage {
-		s.syncStage(reference{companies, r.ID}, []string{contacts}, stage, ch)
+		h.syncStage(reference{companies, r.ID}, []string{contacts}, stage, ch)
 	}
 	if r.Type == deals {
-		s.syncDeal(r, values, ch)
+		h.syncDeal(r, values, ch)
 	}
 }
 
+// shade remembers how search goes on seeing a record that is about to change.
+func (h *hubSpotServer) shade(r *record) {
+	if lag := h.account.SearchLag; lag > 0 && h.sim.now().Sub(r.Seen) >= lag {
+		r.shadow = maps.Clone(r.Props)
+	}
+}
+
+// together adds options to those chosen: what a leading semicolon asks for.
+func together(old, more string) string {
+	chosen := strings.Split(old, ";")
+	if old == "" {
+		chosen = nil
+	}
+	for v := range strings.SplitSeq(more, ";") {
+		if !slices.Contains(chosen, v) {
+			chosen = append(chosen, v)
+		}
+	}
+	return strings.Join(chosen, ";")
+}
+
 // follow writes the dates that a stage leaves behind.
-func (s *Simulator) follow(r *record, name, value string, ch Change) {
+func (h *hubSpotServer) follow(r *record, name, value string, ch Change) {
 	if value == "" {
 		return
 	}
@@ -108,23 +142,23 @@ func (s *Simulator) follow(r *record, name, value string, ch Change) {
 	v.Source, v.SourceID = "CALCULATED", ""
 	switch {
 	case name == "lifecyclestage" && (r.Type == contacts || r.Type == companies):
-		s.hubspot.crm.write(r, "hs_lifecyclestage_"+value+"_date", stamp(ch.At), v)
-		s.hubspot.crm.write(r, "hs_date_entered_"+value, stamp(ch.At), v)
+		h.crm.write(r, "hs_lifecyclestage_"+value+"_date", stamp(ch.At), v)
+		h.crm.write(r, "hs_date_entered_"+value, stamp(ch.At), v)
 	case name == "dealstage" && r.Type == deals:
-		s.hubspot.crm.write(r, "hs_date_entered_"+value, stamp(ch.At), v)
+		h.crm.write(r, "hs_date_entered_"+value, stamp(ch.At), v)
 	}
 }
 
 // syncDeal is HubSpot's own lifecycle sync: a deal makes its contacts and companies an
 // opportunity, a won deal makes them customers.
-func (s *Simulator) syncDeal(r *record, values map[string]string, ch Change) {
+func (h *hubSpotServer) syncDeal(r *record, values map[string]string, ch Change) {
 	if _, staged := values["dealstage"]; !staged {
 		return
 	}
-	s.syncStage(reference{deals, r.ID}, []string{contacts, companies}, s.stageOfDeal(r), ch)
+	h.syncStage(reference{deals, r.ID}, []string{contacts, companies}, h.stageOfDeal(r), ch)
 }
 
-func (s *Simulator) stageOfDeal(r *record) string {
+func (h *hubSpotServer) stageOfDeal(r *record) string {
 	if r.Props["hs_is_closed_won"] == "true" {
 		return "customer"
 	}
@@ -136,8 +170,8 @@ func (s *Simulator) stageOfDeal(r *record) string {
 
 // syncStage moves everything tied to a record forward to a stage, within three seconds and
 // never backward.
-func (s *Simulator) syncStage(from reference, to []string, stage string, ch Change) {
-	h := s.hubspot
+func (h *hubSpotServer) syncStage(from reference, to []string, stage string, ch Change) {
+
 	if !h.account.LifecycleSync || stage == "" || h.crm.rank(stage) < 0 {
 		return
 	}
@@ -147,7 +181,7 @@ func (s *Simulator) syncStage(from reference, to []string, stage string, ch Chan
 			if r == nil || h.crm.rank(stage) <= h.crm.rank(r.Props["lifecyclestage"]) {
 				continue
 			}
-			s.set(r, map[string]string{"lifecyclestage": stage}, Change{
+			h.set(r, map[string]string{"lifecyclestage": stage}, Change{
 				At:     ch.At.Add(time.Duration(h.random.IntN(3000)) * time.Millisecond),
 				Source: "AUTOMATION_PLATFORM", SourceID: "LifecycleSync", Silent: ch.Silent,
 			})
@@ -156,15 +190,18 @@ func (s *Simulator) syncStage(from reference, to []string, stage string, ch Chan
 }
 
 // associate ties two records, or unties them, and tells of it from both sides.
-func (s *Simulator) associate(a, b *record, primary, remove bool, ch Change) {
-	h := s.hubspot
+func (h *hubSpotServer) associate(a, b *record, primary, remove bool, ch Change) {
+
 	if a.Type == contacts && b.Type == companies && !remove && len(h.crm.linked(reference{contacts, a.ID}, companies)) == 0 {
 		primary = true // the first company is the primary one
+	}
+	if remove {
+		primary = h.crm.links[reference{a.Type, a.ID}][b.Type][b.ID]
 	}
 	if !h.crm.link(reference{a.Type, a.ID}, reference{b.Type, b.ID}, primary, remove) {
 		return
 	}
-	s.journal.note("link", linkLine{a.Type, a.ID, b.Type, b.ID, primary, remove})
+	h.note("link", linkLine{a.Type, a.ID, b.Type, b.ID, primary, remove})
 	for _, side := range [2][2]*record{{a, b}, {b, a}} {
 		h.emit(fact{object: side[0].Type, action: "associationChange", from: side[0].ID, to: side[1].ID, toType: side[1].Type, removed: remove, primary: primary}, ch)
 	}
@@ -176,14 +213,14 @@ func (s *Simulator) associate(a, b *record, primary, remove bool, ch Change) {
 		if remove {
 			value = ""
 		}
-		s.set(a, map[string]string{"associatedcompanyid": value}, ch)
+		h.set(a, map[string]string{"associatedcompanyid": value}, ch)
 	}
 	if remove {
 		return
 	}
 	for _, side := range [2][2]*record{{a, b}, {b, a}} {
 		if side[0].Type == deals && (side[1].Type == contacts || side[1].Type == companies) {
-			s.syncStage(reference{deals, side[0].ID}, []string{side[1].Type}, s.stageOfDeal(side[0]), ch)
+			h.syncStage(reference{deals, side[0].ID}, []string{side[1].Type}, h.stageOfDeal(side[0]), ch)
 		}
 	}
 }
@@ -199,34 +236,35 @@ type linkLine struct {
 
 // merge makes one record of two. Where newID is not the winner's, the result is a fresh record and
 // both go. What the winner inherits is told by no propertyChange.
-func (s *Simulator) merge(winner, loser *record, newID int64, ch Change) (*record, error) {
-	h := s.hubspot
+func (h *hubSpotServer) merge(winner, loser *record, newID int64, ch Change) (*record, error) {
+
 	if len(winner.Absorbed)+len(loser.Absorbed) >= 250 {
 		return nil, errTooManyMerges
 	}
 	survivor := winner
 	if newID != winner.ID {
-		fresh, err := h.crm.add(winner.Type, newID, earlier(winner.Created, loser.Created), s.now())
+		fresh, err := h.crm.add(winner.Type, newID, earlier(winner.Created, loser.Created), h.sim.now())
 		if err != nil {
 			return nil, err
 		}
 		survivor = fresh
-		s.inherit(survivor, winner, ch)
+		h.inherit(survivor, winner, ch)
 	}
-	moved := s.inherit(survivor, loser, ch)
+	moved := h.inherit(survivor, loser, ch)
 	for _, gone := range []*record{loser, winner} {
 		if gone == survivor {
 			continue
 		}
-		s.moveLinks(gone, survivor)
+		h.moveLinks(gone, survivor)
+		h.crm.unindex(gone)
 		gone.Merged, gone.Archived = survivor.ID, true
 		survivor.Absorbed = append(survivor.Absorbed, append(gone.Absorbed, gone.ID)...)
-		s.keep(gone)
+		h.keep(gone)
 	}
 	h.crm.names(survivor)
-	survivor.happened(ch.At, "merged", fmt.Sprintf("Merged %s %d into %d", singular[loser.Type], loser.ID, survivor.ID))
-	survivor.Seen = s.now()
-	s.keep(survivor)
+	survivor.happened(ch.At, "merged", fmt.Sprintf("Merged %s %d into %d", h.crm.one(loser.Type), loser.ID, survivor.ID))
+	survivor.Seen = h.sim.now()
+	h.keep(survivor)
 	h.emit(fact{object: winner.Type, action: "merge", primary2: winner.ID, merged: []int64{loser.ID}, result: survivor.ID, moved: moved}, ch)
 	for _, gone := range []*record{loser, winner} {
 		if gone != survivor {
@@ -245,8 +283,8 @@ func earlier(a, b time.Time) time.Time {
 
 // inherit fills what the survivor lacks: its own values win, but the lifecycle stage that is
 // furthest does, and the loser's e-mails become additional ones.
-func (s *Simulator) inherit(survivor, from *record, ch Change) (moved int) {
-	h := s.hubspot
+func (h *hubSpotServer) inherit(survivor, from *record, ch Change) (moved int) {
+
 	if survivor.Type == contacts {
 		own := survivor.emails()
 		var extra []string
@@ -293,19 +331,19 @@ func joined(a, b []version) []version {
 	return out[max(0, len(out)-maxVersions):]
 }
 
-func (s *Simulator) moveLinks(from, to *record) {
-	m := s.hubspot.crm
+func (h *hubSpotServer) moveLinks(from, to *record) {
+	m := h.crm
 	for object := range m.links[reference{from.Type, from.ID}] {
 		for _, id := range m.linked(reference{from.Type, from.ID}, object) {
 			primary := m.links[reference{from.Type, from.ID}][object][id]
 			other := reference{object, id}
 			m.link(reference{from.Type, from.ID}, other, false, true)
-			s.journal.note("link", linkLine{from.Type, from.ID, object, id, false, true})
+			h.note("link", linkLine{from.Type, from.ID, object, id, false, true})
 			if other == (reference{to.Type, to.ID}) {
 				continue
 			}
 			m.link(reference{to.Type, to.ID}, other, primary, false)
-			s.journal.note("link", linkLine{to.Type, to.ID, object, id, primary, false})
+			h.note("link", linkLine{to.Type, to.ID, object, id, primary, false})
 		}
 	}
 }
@@ -322,36 +360,43 @@ func (m *crm) names(r *record) {
 		r.Props["hs_all_contact_vids"] = strings.Trim(strconv.FormatInt(r.ID, 10)+";"+list, ";")
 		r.Props["hs_calculated_merged_vids"] = list
 	}
-	m.indexEmails(r)
+	m.index(r)
 }
 
 // remove archives a record and tells of it; restoring undoes it.
-func (s *Simulator) remove(r *record, ch Change) {
+func (h *hubSpotServer) remove(r *record, ch Change) {
+	h.crm.unindex(r)
 	r.Archived = true
-	for _, e := range r.emails() {
-		if s.hubspot.crm.emails[e] == r.ID {
-			delete(s.hubspot.crm.emails, e)
-		}
-	}
-	s.keep(r)
-	s.hubspot.emit(fact{object: r.Type, action: "deletion", record: r.ID, flag: "DELETED"}, ch)
+	h.keep(r)
+	h.emit(fact{object: r.Type, action: "deletion", record: r.ID, flag: "DELETED"}, ch)
 }
 
-// forget erases a contact for good.
-func (s *Simulator) forget(r *record, ch Change) {
-	s.remove(r, ch)
+// forget erases a contact for good and blocks its e-mails.
+func (h *hubSpotServer) forget(r *record, ch Change) {
+	for _, e := range r.emails() {
+		h.block(e)
+	}
+	h.remove(r, ch)
 	clear(r.Props)
 	clear(r.History)
 	r.Moments = nil
-	s.keep(r)
-	s.hubspot.occurrences = slices.DeleteFunc(s.hubspot.occurrences, func(o occurrence) bool { return o.Contact == r.ID })
-	s.hubspot.emit(fact{object: r.Type, action: "privacyDeletion", record: r.ID}, ch)
+	h.keep(r)
+	h.timeline.forget(reference{r.Type, r.ID})
+	for _, id := range r.Absorbed {
+		h.timeline.forget(reference{r.Type, id})
+	}
+	h.emit(fact{object: r.Type, action: "privacyDeletion", record: r.ID}, ch)
+}
+
+func (h *hubSpotServer) block(email string) {
+	h.blocked[email] = true
+	h.note("blocked", email)
 }
 
 // keep notes a record's state for the file.
-func (s *Simulator) keep(r *record) {
-	r.Seen = s.now()
-	if s.journal != nil {
-		s.journal.note("record", r)
+func (h *hubSpotServer) keep(r *record) {
+	r.Seen = h.sim.now()
+	if h.sim.journal != nil {
+		h.note("record", r)
 	}
 }

@@ -23,6 +23,9 @@ type record struct {
 	Merged   int64                `json:"merged,omitempty"` // into which record
 	Absorbed []int64              `json:"absorbed,omitempty"`
 	Moments  []moment             `json:"moments,omitempty"` // what befell it, for the timeline
+
+	born   time.Time         // when it was made, by our clock
+	shadow map[string]string // its properties as search still sees them
 }
 
 // A version is one value a property had.
@@ -44,6 +47,9 @@ const (
 	maxVersions = 100
 	maxMoments  = 100
 	firstID     = 210_000_000_001 // real ids are beyond 32 bits too
+	portalIDs   = 10_000_000_000  // the next portal's ids begin so far behind
+
+	firstCustomType = 4_200_001
 )
 
 type reference struct {
@@ -54,22 +60,73 @@ type reference struct {
 // A crm holds the records and how they are tied. Links are kept from both sides.
 type crm struct {
 	account HubSpotAccount
+	types   map[string]string      // every way to name a type → its plural
+	customs map[string]*customType // by plural
 	schema  map[string]map[string]propertyDefinition
+	groups  map[string]map[string]propertyGroup
 	records map[reference]*record
 	order   map[string][]int64 // ids of each type as they were made
 	emails  map[string]int64   // of contacts, also additional ones
+	unique  map[uniqueKey]int64
+	written map[string][]int64 // notes by their time and text
 	links   map[reference]map[string]map[int64]bool
 	next    int64
 	deals   []Pipeline
 }
 
-func newCRM(a HubSpotAccount) *crm {
-	return &crm{
-		account: a, schema: newSchema(a), next: firstID,
-		records: make(map[reference]*record), order: make(map[string][]int64), emails: make(map[string]int64),
-		links: make(map[reference]map[string]map[int64]bool),
+type uniqueKey struct{ object, property, value string }
+
+// A customType is an object type of the account's own.
+type customType struct {
+	CustomObject
+	id string
+}
+
+func newCRM(a HubSpotAccount, number int) *crm {
+	m := &crm{
+		account: a, types: maps.Clone(typeNames), customs: make(map[string]*customType), next: firstID + int64(number)*portalIDs,
+		records: make(map[reference]*record), order: make(map[string][]int64), emails: make(map[string]int64), unique: make(map[uniqueKey]int64),
+		written: make(map[string][]int64), links: make(map[reference]map[string]map[int64]bool),
 		deals: append([]Pipeline{DealPipeline("default", "Sales Pipeline")}, a.Pipelines...),
 	}
+	for i, o := range a.Objects {
+		o.Plural = cmp.Or(o.Plural, o.Name+"s")
+		t := &customType{o, fmt.Sprintf("2-%d", firstCustomType+i)}
+		m.customs[o.Plural] = t
+		for _, name := range []string{o.Name, o.Plural, t.id, fmt.Sprintf("p%d_%s", a.PortalID, o.Name), "p_" + o.Name} {
+			m.types[name] = o.Plural
+		}
+	}
+	m.schema = newSchema(a)
+	m.groups = make(map[string]map[string]propertyGroup)
+	for object, list := range m.schema {
+		m.groups[object] = make(map[string]propertyGroup)
+		for _, p := range list {
+			m.groups[object][p.GroupName] = propertyGroup{Name: p.GroupName, Label: p.GroupName, DisplayOrder: -1}
+		}
+	}
+	return m
+}
+
+// typeOf reads a type's name as paths and control calls give it; "" for none.
+func (m *crm) typeOf(name string) string { return m.types[name] }
+
+// custom returns an object type of the account's own, or nil.
+func (m *crm) custom(object string) *customType { return m.customs[object] }
+
+// one is a type's name for a single record.
+func (m *crm) one(object string) string {
+	if t := m.customs[object]; t != nil {
+		return t.Name
+	}
+	return singular[object]
+}
+
+func (m *crm) typeID(object string) string {
+	if t := m.customs[object]; t != nil {
+		return t.id
+	}
+	return typeIDs[object]
 }
 
 // find returns the record of an id; for a merged id, its survivor. Nil means none, or archived.
@@ -107,12 +164,10 @@ func (m *crm) findBy(object, property, value string) *record {
 		}
 		return nil
 	}
-	for _, id := range m.order[object] {
-		if r := m.records[reference{object, id}]; !r.Archived && r.Merged == 0 && r.Props[property] == value {
-			return r
-		}
+	if value == "" {
+		return nil
 	}
-	return nil
+	return m.find(object, m.unique[uniqueKey{object, property, value}])
 }
 
 // add makes an empty record. An id of 0 gets the next one.
@@ -124,9 +179,9 @@ func (m *crm) add(object string, id int64, at, seen time.Time) (*record, error) 
 		id = m.next
 	}
 	if m.records[reference{object, id}] != nil {
-		return nil, fmt.Errorf("%s %d exists already", singular[object], id)
+		return nil, fmt.Errorf("%s %d exists already", m.one(object), id)
 	}
-	r := &record{Type: object, ID: id, Props: make(map[string]string), History: make(map[string][]version), Created: at, Updated: at, Seen: seen}
+	r := &record{Type: object, ID: id, Props: make(map[string]string), History: make(map[string][]version), Created: at, Updated: at, Seen: seen, born: seen}
 	m.put(r)
 	r.Props["hs_object_id"] = strconv.FormatInt(id, 10)
 	r.Props[cmp.Or(map[string]string{notes: "hs_createdate"}[object], "createdate")] = stamp(at)
@@ -139,19 +194,53 @@ func (m *crm) put(r *record) {
 		m.order[r.Type] = append(m.order[r.Type], r.ID)
 	}
 	m.records[key] = r
-	m.next = max(m.next, r.ID+1)
-	if r.Type == contacts {
-		m.indexEmails(r)
+	if m.next < r.ID+1 && r.ID < m.next+portalIDs {
+		m.next = r.ID + 1
 	}
+	m.index(r)
 }
 
-func (m *crm) indexEmails(r *record) {
+// index makes a record findable by its e-mails, unique properties and, a note, by its text.
+func (m *crm) index(r *record) {
 	if r.Merged != 0 || r.Archived {
 		return
 	}
-	for _, e := range r.emails() {
-		m.emails[e] = r.ID
+	switch r.Type {
+	case contacts:
+		for _, e := range r.emails() {
+			m.emails[e] = r.ID
+		}
+	case notes:
+		if key := r.noteKey(); r.Props["hs_timestamp"] != "" && !slices.Contains(m.written[key], r.ID) {
+			m.written[key] = append(m.written[key], r.ID)
+		}
 	}
+	for name, value := range r.Props {
+		if value != "" && m.schema[r.Type][name].Unique {
+			m.unique[uniqueKey{r.Type, name, value}] = r.ID
+		}
+	}
+}
+
+func (m *crm) unindex(r *record) {
+	for _, e := range r.emails() {
+		if r.Type == contacts && m.emails[e] == r.ID {
+			delete(m.emails, e)
+		}
+	}
+	if r.Type == notes {
+		key := r.noteKey()
+		m.written[key] = slices.DeleteFunc(m.written[key], func(id int64) bool { return id == r.ID })
+	}
+	for name, value := range r.Props {
+		if key := (uniqueKey{r.Type, name, value}); m.unique[key] == r.ID {
+			delete(m.unique, key)
+		}
+	}
+}
+
+func (r *record) noteKey() string {
+	return r.Props["hs_timestamp"] + " " + hashHex(r.Props["hs_note_body"])
 }
 
 func (r *record) emails() []string {
@@ -166,9 +255,15 @@ func (r *record) emails() []string {
 
 // write sets one value and its history.
 func (m *crm) write(r *record, name, value string, v version) {
-	if r.Type == contacts && name == "email" {
-		if m.emails[r.Props["email"]] == r.ID {
-			delete(m.emails, r.Props["email"])
+	if r.Type == contacts && name == "email" && m.emails[r.Props["email"]] == r.ID {
+		delete(m.emails, r.Props["email"])
+	}
+	if m.schema[r.Type][name].Unique {
+		if old := (uniqueKey{r.Type, name, r.Props[name]}); m.unique[old] == r.ID {
+			delete(m.unique, old)
+		}
+		if value != "" {
+			m.unique[uniqueKey{r.Type, name, value}] = r.ID
 		}
 	}
 	v.Value = value
@@ -178,8 +273,8 @@ func (m *crm) write(r *record, name, value string, v version) {
 		h = slices.Delete(h, 0, len(h)-maxVersions)
 	}
 	r.History[name] = h
-	if r.Type == contacts && name == "email" {
-		m.indexEmails(r)
+	if r.Type == contacts && name == "email" && value != "" {
+		m.emails[strings.ToLower(value)] = r.ID
 	}
 	if v.At.After(r.Updated) {
 		r.Updated = v.At
@@ -301,7 +396,7 @@ func (m *crm) body(r *record, names []string) map[string]any {
 	}
 	out := map[string]any{
 		"id": strconv.FormatInt(r.ID, 10), "properties": props, "createdAt": stamp(r.Created), "updatedAt": stamp(r.Updated), "archived": r.Archived,
-		"url": fmt.Sprintf("https://app.hubspot.com/contacts/%d/record/%s/%d", m.account.PortalID, typeIDs[r.Type], r.ID),
+		"url": fmt.Sprintf("https://app.hubspot.com/contacts/%d/record/%s/%d", m.account.PortalID, m.typeID(r.Type), r.ID),
 	}
 	return out
 }

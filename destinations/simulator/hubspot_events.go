@@ -1,25 +1,16 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
-
-// An occurrence is a custom event that stands on a contact's record.
-type occurrence struct {
-	Contact int64             `json:"contact"`
-	Name    string            `json:"name"`
-	UUID    string            `json:"uuid,omitempty"`
-	At      time.Time         `json:"at"`
-	Props   map[string]string `json:"props,omitempty"`
-}
 
 // uuidLine is a uuid that was seen, in the file.
 type uuidLine struct {
@@ -31,7 +22,6 @@ const (
 	maxSendBatch  = 500
 	maxEventProps = 50
 	uuidYear      = 365 * 24 * time.Hour
-	maxOccurrence = 200_000
 )
 
 type customEvent struct {
@@ -47,9 +37,9 @@ type customEvent struct {
 }
 
 // serveSend takes one custom event or up to 500; one bad event refuses all.
-func (s *Simulator) serveSend(c *call, rest []string) (answer, *hubSpotError) {
+func (h *hubSpotServer) serveSend(c *call, rest []string) (answer, *hubSpotError) {
 	if c.method != http.MethodPost {
-		return answer{}, &hubSpotError{Status: http.StatusMethodNotAllowed, Message: "method not allowed"}
+		return answer{}, notAllowed()
 	}
 	raws := []json.RawMessage{c.body}
 	if len(rest) == 1 && rest[0] == "batch" {
@@ -64,7 +54,7 @@ func (s *Simulator) serveSend(c *call, rest []string) (answer, *hubSpotError) {
 		}
 		raws = in.Inputs
 	} else if len(rest) > 0 {
-		return answer{}, &hubSpotError{Status: http.StatusNotFound, Message: "resource not found"}
+		return answer{}, noSuchPath()
 	}
 	events := make([]*customEvent, len(raws))
 	for i, raw := range raws {
@@ -72,24 +62,28 @@ func (s *Simulator) serveSend(c *call, rest []string) (answer, *hubSpotError) {
 		if err := unmarshal(raw, e); err != nil {
 			return answer{}, hubSpotBadJSON()
 		}
-		if refused := s.checkCustomEvent(c, e); refused != nil {
+		if refused := h.checkCustomEvent(c, e); refused != nil {
 			return answer{}, refused
 		}
 		events[i] = e
 	}
+	if h.timeline.full() {
+		return answer{}, hubSpotInvalid("the simulator holds as many events as it can")
+	}
 	for _, e := range events {
-		s.takeCustomEvent(c, e)
+		h.takeCustomEvent(c, e)
 	}
 	return answer{status: http.StatusNoContent}, nil
 }
 
 var eventPropertyName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,49}$`)
 
-func (s *Simulator) checkCustomEvent(c *call, e *customEvent) *hubSpotError {
-	if !s.hubspot.definitions[e.EventName] {
+func (h *hubSpotServer) checkCustomEvent(c *call, e *customEvent) *hubSpotError {
+	d := h.definitions[e.EventName]
+	if d == nil {
 		return hubSpotInvalid("Event definition " + e.EventName + " does not exist")
 	}
-	if idText(e.ObjectID) == "" && e.Email == "" && e.UTK == "" {
+	if idText(e.ObjectID) == "" && e.Email == "" && e.UTK == "" && textOf(e.Properties[d.Matching]) == "" {
 		return hubSpotInvalid("One of objectId, email or utk is required")
 	}
 	e.at = c.now
@@ -110,11 +104,15 @@ func (s *Simulator) checkCustomEvent(c *call, e *customEvent) *hubSpotError {
 		if strings.Contains(lower, "url") || strings.Contains(lower, "referrer") || strings.Contains(lower, "link") {
 			most = 1024
 		}
+		text := textOf(value)
 		switch {
 		case !eventPropertyName.MatchString(name) || seen[lower]:
 			return hubSpotInvalid("Property name " + name + " is not valid, or there twice")
-		case len([]rune(textOf(value))) > most:
+		case utf8.RuneCountInString(text) > most:
 			return hubSpotInvalid(fmt.Sprintf("The value of %s is longer than %d characters", name, most))
+		}
+		if refused := d.takes(name, text); refused != nil {
+			return refused
 		}
 		seen[lower] = true
 	}
@@ -133,110 +131,87 @@ func textOf(v any) string {
 	return string(text)
 }
 
-// takeCustomEvent puts an event on its contact's record, once for each uuid within a year.
-func (s *Simulator) takeCustomEvent(c *call, e *customEvent) {
-	h := s.hubspot
-	out := &Received{Kind: "custom_event", EventName: e.EventName, EventID: e.UUID, EventTime: e.at, Body: e.raw}
-	contact, by := s.contactOf(e)
-	if contact != nil {
-		out.Object = strconv.FormatInt(contact.ID, 10)
-		out.Person, out.Matched, out.MatchedBy = s.whoIs(contact), true, []string{by}
+// takeCustomEvent puts an event on its record, once for each uuid within a year.
+func (h *hubSpotServer) takeCustomEvent(c *call, e *customEvent) {
+	out := &Received{Kind: customKind, EventName: e.EventName, EventID: e.UUID, EventTime: e.at, Body: e.raw}
+	r, by := h.ownerOf(e)
+	if r != nil {
+		out.Object, out.Matched, out.MatchedBy = strconv.FormatInt(r.ID, 10), true, []string{by}
+		if r.Type == contacts {
+			out.Person = h.whoIs(r)
+		}
 	} else {
 		out.UnmatchedBy = []string{by}
 	}
 	key := e.EventName + " " + e.UUID
-	if first, seen := h.uuids[key]; e.UUID != "" && seen && c.now.Sub(first) < uuidYear {
+	if first, seen := h.timeline.keys[key]; e.UUID != "" && seen && c.now.Sub(first) < uuidYear {
 		out.Duplicate, out.Ignored = true, true
-		s.take(HubSpot, c, out)
+		h.take(c, out)
 		return
 	}
-	if e.UUID != "" && len(h.uuids) < maxOccurrence {
-		h.uuids[key] = c.now
-		s.journal.note("uuid", uuidLine{key, c.now})
+	if e.UUID != "" {
+		h.know(key, c.now)
 	}
-	if contact != nil && len(h.occurrences) < maxOccurrence {
-		o := occurrence{Contact: contact.ID, Name: e.EventName, UUID: e.UUID, At: e.at, Props: make(map[string]string)}
+	if r != nil {
+		o := occurrence{Kind: customKind, Type: r.Type, Record: r.ID, Name: e.EventName, UUID: e.UUID, At: e.at, Came: c.now, Props: make(map[string]string)}
 		for k, v := range e.Properties {
 			o.Props[k] = textOf(v)
 		}
-		h.occurrences = append(h.occurrences, o)
-		s.journal.note("occurrence", o)
+		h.happen(o)
 	}
-	s.take(HubSpot, c, out)
+	h.take(c, out)
 }
 
-// contactOf finds the record: objectId before e-mail; a visitor's token is nobody's here.
-func (s *Simulator) contactOf(e *customEvent) (*record, string) {
+// ownerOf finds the record: by the definition's matching property, then objectId, then
+// e-mail; a visitor's token is nobody's here.
+func (h *hubSpotServer) ownerOf(e *customEvent) (*record, string) {
+	d := h.definitions[e.EventName]
+	object := h.crm.typeOf(strings.ToLower(d.Object))
+	if value := textOf(e.Properties[d.Matching]); d.Matching != "" && value != "" {
+		return h.crm.findBy(object, d.Target, value), d.Matching
+	}
 	if id := idText(e.ObjectID); id != "" {
-		return s.hubspot.crm.findText(contacts, id), "objectId"
+		return h.crm.findText(object, id), "objectId"
 	}
 	if e.Email != "" {
-		return s.hubspot.crm.findBy(contacts, "email", e.Email), "email"
+		return h.crm.findBy(contacts, "email", e.Email), "email"
 	}
 	return nil, "utk"
 }
 
-var definitionName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-
-// serveDefinitions creates, lists and reads definitions of custom events.
-func (s *Simulator) serveDefinitions(c *call, rest []string) (answer, *hubSpotError) {
-	h := s.hubspot
-	switch {
-	case c.method == http.MethodPost && len(rest) == 0:
-		var in struct {
-			Label string `json:"label"`
-			Name  string `json:"name"`
-		}
-		if err := unmarshal(c.body, &in); err != nil {
-			return answer{}, hubSpotBadJSON()
-		}
-		if in.Label == "" || !definitionName.MatchString(in.Name) {
-			return answer{}, hubSpotInvalid("label and a lower-case name are required")
-		}
-		full := h.eventName(in.Name)
-		if h.definitions[full] {
-			return answer{}, &hubSpotError{Status: http.StatusConflict, Category: "OBJECT_ALREADY_EXISTS", Message: "Event definition " + full + " already exists"}
-		}
-		if len(h.definitions) >= 500 {
-			return answer{}, hubSpotInvalid("The limit of 500 event definitions is reached")
-		}
-		h.definitions[full] = true
-		s.journal.note("definition", full)
-		return jsonAnswer(http.StatusOK, h.definition(full)), nil
-	case c.method == http.MethodGet && len(rest) == 0:
-		results := []any{}
-		for _, full := range slices.Sorted(maps.Keys(h.definitions)) {
-			results = append(results, h.definition(full))
-		}
-		return jsonAnswer(http.StatusOK, map[string]any{"total": len(results), "results": results}), nil
-	case c.method == http.MethodGet && len(rest) == 1:
-		for _, full := range []string{rest[0], h.eventName(rest[0])} {
-			if h.definitions[full] {
-				return jsonAnswer(http.StatusOK, h.definition(full)), nil
-			}
-		}
-		return answer{}, hubSpotMissing("Event definition " + rest[0] + " does not exist")
+// serveOccurrences reads a record's custom events back, those that are shown already.
+func (h *hubSpotServer) serveOccurrences(c *call, rest []string) (answer, *hubSpotError) {
+	if c.method != http.MethodGet {
+		return answer{}, notAllowed()
 	}
-	return answer{}, &hubSpotError{Status: http.StatusNotFound, Message: "resource not found"}
-}
-
-func (h *hubSpotServer) definition(full string) map[string]any {
-	name := strings.TrimPrefix(full, h.eventName(""))
-	return map[string]any{"fullyQualifiedName": full, "name": name, "labels": map[string]any{"singular": name}, "primaryObjectId": "0-1", "archived": false}
-}
-
-// serveOccurrences reads a contact's custom events back.
-func (h *hubSpotServer) serveOccurrences(c *call) (answer, *hubSpotError) {
+	if len(rest) > 0 {
+		return answer{}, noSuchPath()
+	}
 	query := c.r.URL.Query()
-	r := h.crm.findText(contacts, query.Get("objectId"))
-	if typeNames[query.Get("objectType")] != contacts || r == nil || c.method != http.MethodGet {
-		return answer{}, hubSpotInvalid("objectType and objectId of a contact are required")
+	object := h.crm.typeOf(strings.ToLower(query.Get("objectType")))
+	r := h.crm.findText(object, query.Get("objectId"))
+	if object == "" || r == nil {
+		return answer{}, hubSpotInvalid("objectType and objectId of a record are required")
 	}
+	limit, err := strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
+	after, bad := strconv.Atoi(cmp.Or(query.Get("after"), "0"))
+	if err != nil || bad != nil || limit < 1 || after < 0 {
+		return answer{}, hubSpotInvalid("limit and after must be numbers")
+	}
+	kind := query.Get("eventType")
 	results := []any{}
-	for _, o := range h.occurrences {
-		if h.crm.find(contacts, o.Contact) == r {
-			results = append(results, map[string]any{"objectType": "CONTACT", "objectId": strconv.FormatInt(r.ID, 10), "eventType": o.Name, "occurredAt": stamp(o.At), "id": o.UUID, "properties": o.Props})
+	for _, o := range h.occurrences(r) {
+		if o.Kind != customKind || kind != "" && o.Name != kind || h.account.EventLag > 0 && c.now.Sub(o.Came) < h.account.EventLag {
+			continue
 		}
+		results = append(results, map[string]any{"objectType": strings.ToUpper(h.crm.one(object)), "objectId": strconv.FormatInt(r.ID, 10),
+			"eventType": o.Name, "occurredAt": stamp(o.At), "id": o.UUID, "properties": o.Props})
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"results": results}), nil
+	body := map[string]any{}
+	end := min(after+limit, len(results))
+	if end < len(results) {
+		body["paging"] = map[string]any{"next": map[string]string{"after": strconv.Itoa(end)}}
+	}
+	body["results"] = results[min(after, end):end]
+	return jsonAnswer(http.StatusOK, body), nil
 }

@@ -3,13 +3,14 @@ package simulator
 import (
 	"cmp"
 	"encoding/json"
-	"math"
+	"fmt"
 	"net/mail"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Object types, as paths name them.
@@ -46,6 +47,7 @@ type propertyDefinition struct {
 	Hidden       bool             `json:"hidden"`
 	DisplayOrder int              `json:"displayOrder"`
 	OfHubSpot    bool             `json:"hubspotDefined"`
+	Formula      string           `json:"calculationFormula,omitempty"`
 	Modification modification     `json:"modificationMetadata"`
 	CreatedAt    string           `json:"createdAt,omitempty"`
 	UpdatedAt    string           `json:"updatedAt,omitempty"`
@@ -121,6 +123,16 @@ func newSchema(a HubSpotAccount) map[string]map[string]propertyDefinition {
 			define(out[object], text, "", singular[object]+"information", true)
 		}
 	}
+	for _, o := range a.Objects {
+		plural := cmp.Or(o.Plural, o.Name+"s")
+		out[plural] = make(map[string]propertyDefinition)
+		for _, text := range []string{"hs_object_id number !", "createdate datetime !", "hs_lastmodifieddate datetime !", "hubspot_owner_id string", "hs_merged_object_ids string !"} {
+			define(out[plural], text, "", o.Name+"_information", true)
+		}
+		for _, text := range o.Properties {
+			define(out[plural], text, "", o.Name+"_information", false)
+		}
+	}
 	for _, object := range []string{contacts, companies} {
 		enumerate(out[object], "lifecyclestage", a.Lifecycle)
 		for _, stage := range a.Lifecycle {
@@ -138,14 +150,30 @@ func newSchema(a HubSpotAccount) map[string]map[string]propertyDefinition {
 	return out
 }
 
+// check finds an object type that no account could have.
+func (o CustomObject) check() error {
+	if !propertyName.MatchString(o.Name) || typeNames[o.Name] != "" || typeNames[cmp.Or(o.Plural, o.Name+"s")] != "" {
+		return fmt.Errorf("want a lower-case name that is no type of HubSpot's own")
+	}
+	for _, text := range o.Properties {
+		if words := strings.Fields(text); len(words) < 2 || len(words) > 3 || fieldTypes[words[1]] == nil || len(words) == 3 && words[2] != "unique" {
+			return fmt.Errorf(`property %q: want "name type" or "name type unique"`, text)
+		}
+	}
+	return nil
+}
+
 func define(into map[string]propertyDefinition, text, prefix, group string, ofHubSpot bool) {
 	words := strings.Fields(text)
-	readOnly := len(words) > 2
+	mark := ""
+	if len(words) > 2 {
+		mark = words[2]
+	}
 	name := prefix + words[0]
 	into[name] = propertyDefinition{
 		Name: name, Label: strings.ReplaceAll(name, "_", " "), Type: words[1], FieldType: fieldTypes[words[1]][0], GroupName: group,
-		OfHubSpot: ofHubSpot, Calculated: readOnly, Options: []propertyOption{},
-		Modification: modification{ReadOnlyValue: readOnly, ReadOnlyDefinition: ofHubSpot, Archivable: !ofHubSpot},
+		OfHubSpot: ofHubSpot, Calculated: mark == "!", Unique: mark == "unique", Options: []propertyOption{},
+		Modification: modification{ReadOnlyValue: mark == "!", ReadOnlyDefinition: ofHubSpot, Archivable: !ofHubSpot},
 	}
 }
 
@@ -160,15 +188,14 @@ func enumerate(into map[string]propertyDefinition, name string, values []string)
 	}
 }
 
+var numberShape = regexp.MustCompile(`^-?\d+(\.\d+)?$`)
+
 var emailShape = regexp.MustCompile(`^[^\s@]+@[^\s@]+\.[^\s@.]+$`)
 
 // check reads a value for a property: as it will be kept, or the code and words of what is
 // wrong.
 func (p propertyDefinition) check(value any) (kept, code, message string) {
 	text, ok := value.(string)
-	if value == nil {
-		return "", "", ""
-	}
 	if !ok {
 		return "", "INVALID_TYPE", p.Name + " must be sent as a string"
 	}
@@ -180,31 +207,46 @@ func (p propertyDefinition) check(value any) (kept, code, message string) {
 	}
 	switch p.Type {
 	case "number":
-		if f, err := strconv.ParseFloat(text, 64); err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-			return "", "INVALID_INTEGER", text + " was not a valid number."
+		if !numberShape.MatchString(text) {
+			return "", "INVALID_NUMBER", text + " was not a valid number."
 		}
 	case "bool":
 		if text != "true" && text != "false" {
-			return "", "INVALID_OPTION", text + " was not one of the allowed options: true, false"
+			return "", "INVALID_OPTION", text + " was not one of the allowed options: [true, false]"
 		}
 	case "enumeration":
 		return p.checkOptions(text)
 	case "date", "datetime":
 		return p.checkTime(text)
 	default:
-		if len(text) > 65536 {
-			return "", "INVALID_STRING_LENGTH", p.Name + " is longer than 65536 characters"
+		if len(text) > maxText && utf8.RuneCountInString(text) > maxText {
+			return "", "PROPERTY_TOO_LONG", p.Name + " is longer than 65536 characters"
 		}
 	}
-	if p.Name == "email" {
-		addr, err := mail.ParseAddress(strings.TrimSpace(text))
-		if err != nil || addr.Name != "" || !emailShape.MatchString(addr.Address) {
-			return "", "INVALID_EMAIL", "Email address is invalid"
-		}
-		return strings.ToLower(strings.TrimSpace(text)), "", ""
+	switch {
+	case p.Name == "hubspot_owner_id" && !digits.MatchString(text):
+		return "", "INVALID_OWNER_ID", text + " is no owner's id"
+	case p.Name == "email":
+		return checkEmail(text)
 	}
 	return text, "", ""
 }
+
+const maxText = 65536
+
+func checkEmail(text string) (kept, code, message string) {
+	text = strings.ToLower(strings.TrimSpace(text))
+	if !plainEmail.MatchString(text) {
+		addr, err := mail.ParseAddress(text)
+		if err != nil || addr.Name != "" || !emailShape.MatchString(addr.Address) {
+			return "", "INVALID_EMAIL", "Email address is invalid"
+		}
+	}
+	return text, "", ""
+}
+
+// plainEmail is what nearly every address looks like, and is certainly one.
+var plainEmail = regexp.MustCompile(`^[a-z0-9_+-]+(\.[a-z0-9_+-]+)*@[a-z0-9-]+(\.[a-z0-9-]+)+$`)
 
 func (p propertyDefinition) checkOptions(text string) (kept, code, message string) {
 	chosen := []string{text}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 type searchRequest struct {
@@ -33,27 +34,24 @@ var searchOperators = []string{
 
 // searchObjects answers from an index that lags: what was written within the last seconds
 // is not found as it is now.
-func (s *Simulator) searchObjects(c *call, object string) (answer, *hubSpotError) {
+func (h *hubSpotServer) searchObjects(c *call, object string) (answer, *hubSpotError) {
 	var in searchRequest
 	if err := unmarshal(c.body, &in); err != nil {
 		return answer{}, hubSpotBadJSON()
 	}
-	if refused := s.checkSearch(object, &in); refused != nil {
+	if refused := h.checkSearch(object, &in); refused != nil {
 		return answer{}, refused
 	}
-	after, _ := strconv.Atoi(idText(in.After))
+	after, err := strconv.Atoi(cmp.Or(idText(in.After), "0"))
 	limit := cmp.Or(in.Limit, 10)
-	if limit < 0 || limit > 200 || after < 0 || after+limit > 10_000 {
-		return answer{}, hubSpotInvalid("The requested page is beyond 200 results or 10,000 in total")
+	if err != nil || limit < 0 || limit > 200 || after < 0 || after+limit > 10_000 {
+		return answer{}, hubSpotInvalid("The requested page is beyond 200 results or 10,000 in total, or after is no number")
 	}
-	m := s.hubspot.crm
+	m := h.crm
 	var found []*record
-	for _, id := range m.order[object] {
-		r := m.records[reference{object, id}]
-		if r.Archived || r.Merged != 0 || s.hubspot.account.SearchLag > 0 && c.now.Sub(r.Seen) < s.hubspot.account.SearchLag {
-			continue
-		}
-		if s.matches(r, &in) {
+	for _, id := range h.candidates(object, &in) {
+		r := h.asIndexed(m.records[reference{object, id}], c.now)
+		if r != nil && !r.Archived && r.Merged == 0 && h.matches(r, &in) {
 			found = append(found, r)
 		}
 	}
@@ -69,7 +67,39 @@ func (s *Simulator) searchObjects(c *call, object string) (answer, *hubSpotError
 	return jsonAnswer(http.StatusOK, body), nil
 }
 
-func (s *Simulator) checkSearch(object string, in *searchRequest) *hubSpotError {
+// asIndexed is a record as search sees it: nil while it is too new, and as it was before
+// where it was written just now.
+func (h *hubSpotServer) asIndexed(r *record, now time.Time) *record {
+	lag := h.account.SearchLag
+	switch {
+	case r == nil || lag > 0 && now.Sub(r.born) < lag:
+		return nil
+	case lag <= 0 || now.Sub(r.Seen) >= lag:
+		return r
+	case r.shadow == nil:
+		return nil
+	}
+	old := *r
+	old.Props = r.shadow
+	return &old
+}
+
+// candidates are the ids that may match: all, or those tied to one record where a single
+// group asks for that.
+func (h *hubSpotServer) candidates(object string, in *searchRequest) []int64 {
+	if len(in.Groups) == 1 {
+		for _, f := range in.Groups[0].Filters {
+			other, ok := strings.CutPrefix(f.Name, "associations.")
+			id, err := strconv.ParseInt(idText(f.Value), 10, 64)
+			if ok && err == nil && f.Operator == "EQ" {
+				return h.crm.linked(reference{h.crm.typeOf(other), id}, object)
+			}
+		}
+	}
+	return h.crm.order[object]
+}
+
+func (h *hubSpotServer) checkSearch(object string, in *searchRequest) *hubSpotError {
 	if len(in.Groups) > 5 || len(in.Sorts) > 1 || len(in.Query) > 3000 {
 		return hubSpotInvalid("At most 5 filter groups, 1 sort and 3000 characters of query are allowed")
 	}
@@ -82,7 +112,20 @@ func (s *Simulator) checkSearch(object string, in *searchRequest) *hubSpotError 
 			if !slices.Contains(searchOperators, f.Operator) {
 				return hubSpotInvalid("Unknown operator " + f.Operator)
 			}
-			if _, ok := s.hubspot.crm.property(object, f.Name); !ok && !strings.HasPrefix(f.Name, "associations.") {
+			lacks := false
+			switch f.Operator {
+			case "HAS_PROPERTY", "NOT_HAS_PROPERTY":
+			case "IN", "NOT_IN":
+				lacks = len(f.Values) == 0
+			case "BETWEEN":
+				lacks = idText(f.Value) == "" || idText(f.High) == ""
+			default:
+				lacks = idText(f.Value) == ""
+			}
+			if lacks {
+				return hubSpotInvalid("The operator " + f.Operator + " on " + f.Name + " lacks its value")
+			}
+			if _, ok := h.crm.property(object, f.Name); !ok && !strings.HasPrefix(f.Name, "associations.") {
 				return hubSpotInvalid("There was a problem with the request: property " + f.Name + " does not exist")
 			}
 		}
@@ -91,7 +134,7 @@ func (s *Simulator) checkSearch(object string, in *searchRequest) *hubSpotError 
 }
 
 // matches: filters of a group are all to hold, of the groups one.
-func (s *Simulator) matches(r *record, in *searchRequest) bool {
+func (h *hubSpotServer) matches(r *record, in *searchRequest) bool {
 	if in.Query != "" && !strings.Contains(r.searchText(), strings.ToLower(in.Query)) {
 		return false
 	}
@@ -99,7 +142,7 @@ func (s *Simulator) matches(r *record, in *searchRequest) bool {
 		return true
 	}
 	for _, g := range in.Groups {
-		if !slices.ContainsFunc(g.Filters, func(f searchFilter) bool { return !s.holds(r, f) }) {
+		if !slices.ContainsFunc(g.Filters, func(f searchFilter) bool { return !h.holds(r, f) }) {
 			return true
 		}
 	}
@@ -115,13 +158,13 @@ func (r *record) searchText() string {
 	return strings.ToLower(strings.Join(parts, " "))
 }
 
-func (s *Simulator) holds(r *record, f searchFilter) bool {
+func (h *hubSpotServer) holds(r *record, f searchFilter) bool {
 	value := idText(f.Value)
 	if other, ok := strings.CutPrefix(f.Name, "associations."); ok {
 		id, err := strconv.ParseInt(value, 10, 64)
-		return err == nil && slices.Contains(s.hubspot.crm.linked(reference{r.Type, r.ID}, typeNames[other]), id)
+		return err == nil && slices.Contains(h.crm.linked(reference{r.Type, r.ID}, h.crm.typeOf(other)), id)
 	}
-	p, _ := s.hubspot.crm.property(r.Type, f.Name)
+	p, _ := h.crm.property(r.Type, f.Name)
 	has := r.Props[f.Name]
 	order := func(b string) int { return compareValues(p, has, b) }
 	switch f.Operator {

@@ -375,6 +375,8 @@ func TestHubSpotCustomEvents(t *testing.T) {
 	if countKind(line, "custom_event") != 1 || !strings.Contains(fmt.Sprint(line), "Clicked ad: Spring on linkedin") {
 		t.Errorf("timeline %+v", line)
 	}
+	b.hubspotSend("GET", "/events/event-occurrences/2026-03?objectType=contact&objectId="+idOf(id), "").wants(t, 200, `"results":[]`)
+	b.now = b.now.Add(5 * time.Second)
 	b.hubspotSend("GET", "/events/event-occurrences/2026-03?objectType=contact&objectId="+idOf(id), "").wants(t, 200, `"id":"u1"`)
 
 	for name, tc := range map[string]struct{ path, body, want string }{
@@ -420,6 +422,8 @@ func TestHubSpotProperties(t *testing.T) {
 	}
 	b.hubspotSend("GET", "/crm/properties/2026-03/contacts/createdate", "").wants(t, 200, `"readOnlyValue":true`)
 	b.hubspotSend("GET", "/crm/v3/properties/contacts/no_such", "").wants(t, 404)
+	b.hubspotSend("POST", "/crm/v3/properties/contacts", `{"name":"own_score","label":"Own","type":"number","fieldType":"number","groupName":"own"}`).wants(t, 400, "group own")
+	b.hubspotSend("POST", "/crm/v3/properties/contacts/groups", `{"name":"own","label":"Own"}`).wants(t, 201)
 	good := `{"name":"own_score","label":"Own","type":"number","fieldType":"number","groupName":"own"}`
 	b.hubspotSend("POST", "/crm/v3/properties/contacts/batch/create", `{"inputs":[`+good+`,{"name":"tributary_utm_source","label":"x","type":"string","fieldType":"text","groupName":"g"}]}`).
 		wants(t, 207, "OBJECT_ALREADY_EXISTS", "Properties.PROPERTY_WITH_NAME_EXISTS", `"name":["tributary_utm_source"]`, `"name":"own_score"`)

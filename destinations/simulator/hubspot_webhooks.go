@@ -85,11 +85,9 @@ type hooks struct {
 	secret  string
 	pending []hookEvent
 	emitted []hookEvent // the last maxEmitted
-	keep    func(hookEvent)
 	retries []Webhook
 	dropped int64
 	next    int64
-	changed chan struct{}
 }
 
 func newHooks(a HubSpotAccount) hooks {
@@ -105,28 +103,28 @@ func (h *hubSpotServer) emit(f fact, ch Change) {
 	for i, sub := range h.account.Subscriptions {
 		kind, property, _ := strings.Cut(sub, ":")
 		object, action, _ := strings.Cut(kind, ".")
-		if action != f.action || property != f.property || object != singular[f.object] && object != "object" {
+		if action != f.action || property != f.property || object != h.crm.one(f.object) && object != "object" {
 			continue
 		}
 		if len(h.hooks.pending) >= maxPending {
 			h.hooks.dropped++
 			continue
 		}
-		e := f.event(ch)
+		e := h.event(f, ch)
 		e.EventID, e.SubscriptionID, e.SubscriptionType = h.hooks.next, int64(i+1), kind
-		e.PortalID, e.AppID = h.account.PortalID, h.account.AppID
+		e.PortalID, e.AppID = h.account.PortalID, h.apps[0].ID
 		if object == "object" {
-			e.ObjectTypeID = typeIDs[f.object]
+			e.ObjectTypeID = h.crm.typeID(f.object)
 		}
 		h.hooks.next += 1 + h.random.Int64N(1000)
 		h.hooks.pending = append(h.hooks.pending, e)
 		h.hooks.was(e)
-		h.hooks.keep(e)
-		h.hooks.wake()
+		h.note("hook", e)
+		h.sim.wake()
 	}
 }
 
-func (f fact) event(ch Change) hookEvent {
+func (h *hubSpotServer) event(f fact, ch Change) hookEvent {
 	e := hookEvent{OccurredAt: ch.At.UnixMilli(), ObjectID: f.record, ChangeFlag: f.flag, ChangeSource: ch.Source, SourceID: ch.SourceID}
 	switch f.action {
 	case "propertyChange":
@@ -134,7 +132,7 @@ func (f fact) event(ch Change) hookEvent {
 	case "merge":
 		e.PrimaryObjectID, e.MergedObjectIDs, e.NewObjectID, e.PropertiesMoved = f.primary2, f.merged, f.result, &f.moved
 	case "associationChange":
-		e.AssociationType = strings.ToUpper(singular[f.object] + "_TO_" + singular[f.toType])
+		e.AssociationType = strings.ToUpper(h.crm.one(f.object) + "_TO_" + h.crm.one(f.toType))
 		e.FromObjectID, e.ToObjectID, e.Removed, e.Primary = f.from, f.to, &f.removed, &f.primary
 	}
 	return e
@@ -161,30 +159,37 @@ type Webhook struct {
 	Body    []byte
 
 	events []hookEvent
+	from   *hubSpotServer // the portal, as it was
 }
 
-// Webhooks empties the queue into requests for target, in no particular order. The caller
-// posts them; Again makes the next try of one.
+// Webhooks empties the queues into requests for target, in no particular order, each of one
+// portal. The caller posts them; Again makes the next try of one.
 func (s *Simulator) Webhooks(target string) []Webhook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.hubspot
 	var out []Webhook
-	for _, w := range h.hooks.retries {
-		out = append(out, h.hooks.webhook(target, w.events, w.Attempt, s.now()))
+	for _, h := range s.portals {
+		for _, w := range h.hooks.retries {
+			out = append(out, h.webhook(target, w.events, w.Attempt, s.now()))
+		}
+		h.hooks.retries = nil
+		events := h.hooks.pending
+		h.hooks.pending = nil
+		out = append(out, h.batches(target, events, s.now())...)
 	}
-	h.hooks.retries = nil
-	events := h.hooks.pending
-	h.hooks.pending = nil
-	return append(out, h.batches(target, events, s.now())...)
+	return out
 }
 
-// Emitted makes every webhook there ever was again (the last 20,000 events, also those of
-// before a restart), whether posted or not: for a story that is told twice.
+// Emitted makes every webhook there ever was again (the last 20,000 events of each portal,
+// also those of before a restart), whether posted or not: for a story that is told twice.
 func (s *Simulator) Emitted(target string) []Webhook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.hubspot.batches(target, slices.Clone(s.hubspot.hooks.emitted), s.now())
+	var out []Webhook
+	for _, h := range s.portals {
+		out = append(out, h.batches(target, slices.Clone(h.hooks.emitted), s.now())...)
+	}
+	return out
 }
 
 // batches cuts events into requests, in no particular order.
@@ -193,7 +198,7 @@ func (h *hubSpotServer) batches(target string, events []hookEvent, now time.Time
 	h.random.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 	for len(events) > 0 {
 		n := min(hookBatch, len(events))
-		out = append(out, h.hooks.webhook(target, events[:n:n], 0, now))
+		out = append(out, h.webhook(target, events[:n:n], 0, now))
 		events = events[n:]
 	}
 	return out
@@ -213,7 +218,13 @@ func (k *hooks) was(e hookEvent) {
 func (s *Simulator) Again(w Webhook, attempt int) Webhook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.hubspot.hooks.webhook(w.URL, w.events, attempt, s.now())
+	return w.from.webhook(w.URL, w.events, attempt, s.now())
+}
+
+func (h *hubSpotServer) webhook(target string, events []hookEvent, attempt int, now time.Time) Webhook {
+	w := h.hooks.webhook(target, events, attempt, now)
+	w.from = h
+	return w
 }
 
 func (k *hooks) webhook(target string, events []hookEvent, attempt int, now time.Time) Webhook {
@@ -268,9 +279,9 @@ func signV3(secret, method, uri string, body []byte, timestamp string) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-func (k *hooks) wake() {
+func (s *Simulator) wake() {
 	select {
-	case k.changed <- struct{}{}:
+	case s.changed <- struct{}{}:
 	default:
 	}
 }
@@ -318,7 +329,7 @@ func (s *Simulator) postThem(ctx context.Context, client *http.Client, hooks []W
 func (s *Simulator) requeue(w Webhook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := &s.hubspot.hooks
+	k := &w.from.hooks
 	if w.Attempt++; w.Attempt < hookAttempts {
 		k.retries = append(k.retries, w)
 		return
@@ -358,7 +369,7 @@ func (s *Simulator) RunWebhooks(ctx context.Context, client *http.Client, target
 			return err
 		}
 		s.mu.Lock()
-		changed := s.hubspot.hooks.changed
+		changed := s.changed
 		s.mu.Unlock()
 		if failed {
 			if !pause(ctx, every) {

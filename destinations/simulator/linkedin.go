@@ -7,16 +7,22 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // A LinkedInAccount is what LinkedIn knows of an advertiser.
 type LinkedInAccount struct {
-	Token         string   // "" takes any token that is not empty
-	RevokedTokens []string // answered 401, 65601
-	Rules         []Rule   // none: any number is an enabled API rule
+	Token         string     // "" takes any token that is not empty
+	RevokedTokens []string   // answered 401, 65601; of refresh tokens, invalid_grant
+	Rules         []Rule     // none: any number is an enabled API rule
+	Campaigns     []Campaign // that rules can be attached to; none: any number is one
+	// NoRole are ad accounts, by number, in which the token's member may do nothing: 403.
+	NoRole []string
+	// Partial makes batches be answered element by element, which LinkedIn's documentation says
+	// it does not do, though the shape of its answer suggests it.
+	Partial bool
+	OAuth   LinkedInOAuth
 	// Versions adds to the table of the reference sheet: YYYYMM and the day it stops.
 	Versions map[string]time.Time
 	// Minute and Daily replace the limits of 600 requests a minute and 500,000 a UTC day;
@@ -33,6 +39,20 @@ type Rule struct {
 	Method   string `json:"conversionMethod,omitempty"` // "" means CONVERSIONS_API
 	Disabled bool   `json:"disabled,omitempty"`
 	Deleted  bool   `json:"deleted,omitempty"`
+	// The windows and the rest are "" or 0 for LinkedIn's defaults.
+	PostClick   int      `json:"post_click,omitempty"`
+	ViewThrough int      `json:"view_through,omitempty"`
+	Attribution string   `json:"attribution,omitempty"`
+	Value       string   `json:"value,omitempty"`
+	Campaigns   []string `json:"campaigns,omitempty"` // numbers of those it is attached to
+}
+
+// A Campaign is one of an ad account.
+type Campaign struct {
+	ID      string // its number
+	Account string // number of its ad account; "" is any
+	Name    string
+	Status  string // "" is ACTIVE
 }
 
 // linkedInVersions says when each version stops answering.
@@ -52,7 +72,9 @@ type linkedInServer struct {
 	rules   map[string]Rule
 	minute  rolling
 	daily   daily
-	learned map[string]pairing // by external id
+	learned map[string]pairing   // by external id
+	issued  map[string]time.Time // access tokens given out, and when each ends
+	consent time.Time            // when the refresh token was first used: its year begins
 }
 
 // A pairing is an external id that came together with a standard identifier.
@@ -74,6 +96,7 @@ func newLinkedInServer(a LinkedInAccount) *linkedInServer {
 		account: a,
 		rules:   make(map[string]Rule),
 		learned: make(map[string]pairing),
+		issued:  make(map[string]time.Time),
 		minute:  rolling{most: limit(a.Minute, 600), span: time.Minute},
 		daily:   daily{most: limit(a.Daily, 500_000), zone: time.UTC},
 	}
@@ -148,7 +171,7 @@ func (s *Simulator) linkedInGateway(c *call) (answer, *linkedInError) {
 	if c.path == "/rest/conversionEvents" && c.method == http.MethodPost {
 		return s.conversionEvents(c, version)
 	}
-	return s.linkedInRules(c)
+	return s.linkedInRules(c, version)
 }
 
 var sixDigits = regexp.MustCompile(`^\d{6}$`)
@@ -174,7 +197,7 @@ func (l *linkedInServer) authorize(c *call) *linkedInError {
 		return &linkedInError{status: http.StatusUnauthorized, code: "EMPTY_ACCESS_TOKEN", service: 65604, message: "Empty oauth2 access token"}
 	case slices.Contains(l.account.RevokedTokens, token):
 		return &linkedInError{status: http.StatusUnauthorized, code: "REVOKED_ACCESS_TOKEN", service: 65601, message: "The token used in the request has been revoked by the user"}
-	case l.account.Token != "" && token != l.account.Token:
+	case !l.valid(token, c.now):
 		return &linkedInError{status: http.StatusUnauthorized, code: "INVALID_ACCESS_TOKEN", service: 65600, message: "Invalid access token"}
 	}
 	return nil
@@ -214,27 +237,15 @@ func (s *Simulator) conversionEvents(c *call, version string) (answer, *linkedIn
 		return answer{}, refused
 	}
 	events := make([]linkedInEvent, len(elements))
-	var schema []string
 	for i, element := range elements {
-		e := linkedInEvent{at: i, version: version, now: c.now, raw: element}
-		e.checkSchema(batch)
-		schema = append(schema, e.faults...)
-		events[i] = e
+		events[i] = linkedInEvent{at: i, version: version, now: c.now, raw: element}
+		events[i].checkSchema(batch)
 	}
-	if len(schema) > 0 {
-		return answer{}, &linkedInError{status: http.StatusUnprocessableEntity, message: strings.Join(schema, "\n")}
+	if batch && s.linkedin.account.Partial {
+		return s.eachAlone(c, events), nil
 	}
-	for i := range events {
-		if refused := s.checkRule(&events[i]); refused != nil {
-			return answer{}, refused
-		}
-	}
-	var invalid []string
-	for i := range events {
-		invalid = append(invalid, s.checkMeaning(&events[i])...)
-	}
-	if len(invalid) > 0 {
-		return answer{}, &linkedInError{status: http.StatusBadRequest, message: "Validation failed because [" + strings.Join(invalid, ", ") + "]"}
+	if refused := s.refuseEvents(events); refused != nil {
+		return answer{}, refused
 	}
 	items := make([]*Received, len(events))
 	for i := range events {
@@ -249,6 +260,47 @@ func (s *Simulator) conversionEvents(c *call, version string) (answer, *linkedIn
 		created[i] = map[string]int{"status": http.StatusCreated}
 	}
 	return jsonAnswer(http.StatusOK, map[string]any{"elements": created}), nil
+}
+
+// refuseEvents says why events are refused together: all their faults of one kind at once,
+// the schema first, then the rules, then the meaning.
+func (s *Simulator) refuseEvents(events []linkedInEvent) *linkedInError {
+	var schema []string
+	for _, e := range events {
+		schema = append(schema, e.faults...)
+	}
+	if len(schema) > 0 {
+		return &linkedInError{status: http.StatusUnprocessableEntity, message: strings.Join(schema, "\n")}
+	}
+	for i := range events {
+		if refused := s.checkRule(&events[i]); refused != nil {
+			return refused
+		}
+	}
+	var invalid []string
+	for i := range events {
+		invalid = append(invalid, s.checkMeaning(&events[i])...)
+	}
+	if len(invalid) > 0 {
+		return &linkedInError{status: http.StatusBadRequest, message: "Validation failed because [" + strings.Join(invalid, ", ") + "]"}
+	}
+	return nil
+}
+
+// eachAlone answers a batch element by element, in the order in which they came.
+func (s *Simulator) eachAlone(c *call, events []linkedInEvent) answer {
+	elements := make([]map[string]any, len(events))
+	var items []*Received
+	for i := range events {
+		if refused := s.refuseEvents(events[i : i+1]); refused != nil {
+			elements[i] = map[string]any{"status": refused.status, "error": map[string]any{"status": refused.status, "message": refused.message}}
+			continue
+		}
+		elements[i] = map[string]any{"status": http.StatusCreated}
+		items = append(items, s.linkedInReceive(&events[i]))
+	}
+	s.take(LinkedIn, c, items...)
+	return jsonAnswer(http.StatusOK, map[string]any{"elements": elements})
 }
 
 // linkedInElements cuts the body into events. Only BATCH_CREATE has more than one.
@@ -291,7 +343,7 @@ func (s *Simulator) checkRule(e *linkedInEvent) *linkedInError {
 	}
 	rule, ok := s.linkedin.rules[e.rule]
 	switch {
-	case !ok:
+	case !ok, s.linkedin.noRole(rule.Account):
 		return &linkedInError{status: http.StatusForbidden, message: "No ad accounts found"}
 	case rule.Deleted:
 		return &linkedInError{status: http.StatusBadRequest, message: fmt.Sprintf("Conversion rule is deleted, Index: %d", e.at)}
@@ -301,21 +353,4 @@ func (s *Simulator) checkRule(e *linkedInEvent) *linkedInError {
 		return &linkedInError{status: http.StatusBadRequest, message: fmt.Sprintf("Conversion rule is not enabled, Index: %d", e.at)}
 	}
 	return nil
-}
-
-func (l *linkedInServer) refresh(c *call) answer {
-	if err := c.parseForm(); err != nil || c.method != http.MethodPost {
-		return jsonAnswer(http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": "A required parameter is missing"})
-	}
-	form := c.r.PostForm
-	if form.Get("grant_type") != "refresh_token" || form.Get("client_id") == "" || form.Get("client_secret") == "" || form.Get("refresh_token") == "" {
-		return jsonAnswer(http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": "A required parameter is missing"})
-	}
-	if slices.Contains(l.account.RevokedTokens, form.Get("refresh_token")) {
-		return jsonAnswer(http.StatusBadRequest, map[string]any{"error": "invalid_grant", "error_description": "The provided authorization grant or refresh token is invalid, expired or revoked"})
-	}
-	return jsonAnswer(http.StatusOK, map[string]any{
-		"access_token": cmp.Or(l.account.Token, "simulated-"+strconv.FormatInt(c.number, 10)), "expires_in": 5184000,
-		"refresh_token": form.Get("refresh_token"), "refresh_token_expires_in": 31536000,
-	})
 }

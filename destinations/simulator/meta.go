@@ -8,11 +8,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"mime"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,9 +20,14 @@ import (
 type MetaAccount struct {
 	DatasetIDs []string // none: any number is a dataset
 	Token      string   // "" takes any token that is not empty
-	AppSecret  string   // where set, the app demands appsecret_proof
+	// Tokens says what is wrong with more tokens: a word of metaTokens, "" for nothing.
+	Tokens    map[string]string
+	AppSecret string // where set, the app demands appsecret_proof
 	// HourlyCalls, where set, limits calls in any hour; the share used is told in X-App-Usage.
 	HourlyCalls int
+	// AccountCalls and BusinessCalls do the same for the ad account (X-Ad-Account-Usage) and the
+	// business (X-Business-Use-Case-Usage, with the minutes until calls are taken again).
+	AccountCalls, BusinessCalls int
 }
 
 var (
@@ -59,18 +61,13 @@ const metaMaxEvents = 1000
 
 type metaServer struct {
 	account MetaAccount
-	hourly  rolling
+	limits  []*metaLimit
+	firsts  metaFirsts
+	keys    map[string]int64 // how many events came with each key of user_data
 }
 
 func newMetaServer(a MetaAccount) *metaServer {
-	return &metaServer{account: a, hourly: rolling{most: a.HourlyCalls, span: time.Hour}}
-}
-
-func (m *metaServer) windows(now time.Time) []Window {
-	if m.hourly.most == 0 {
-		return nil
-	}
-	return []Window{{Name: "hour", Limit: m.hourly.most, Used: m.hourly.used(now)}}
+	return &metaServer{account: a, limits: newMetaLimits(a), firsts: metaFirsts{at: make(map[string]time.Time)}, keys: make(map[string]int64)}
 }
 
 // A metaError is Meta's error, with the HTTP status it comes under.
@@ -82,6 +79,7 @@ type metaError struct {
 	title, text   string
 	transient     bool
 	blame         string
+	limit         bool // refused for a limit of calls
 }
 
 // serveMeta takes POST /v<N>.0/<dataset>/events and refuses everything else.
@@ -92,10 +90,10 @@ func (s *Simulator) serveMeta(c *call) answer {
 	}
 	m := s.memory[Meta]
 	m.refusal(fmt.Sprintf("%d/%d", refused.code, refused.subcode))
-	if refused.code == 4 {
+	if refused.limit {
 		m.stats.Throttled++
 	}
-	return refused.answer(c)
+	return s.meta.tell(refused.answer(c), c.now)
 }
 
 func (s *Simulator) metaEvents(c *call) (answer, *metaError) {
@@ -110,9 +108,8 @@ func (s *Simulator) metaEvents(c *call) (answer, *metaError) {
 	if refused := s.meta.authorize(c, form, dataset); refused != nil {
 		return answer{}, refused
 	}
-	if !s.meta.hourly.take(c.now) {
-		return answer{}, &metaError{status: http.StatusBadRequest, code: 4, subcode: 1504022, message: "(#4) Application request limit reached",
-			title: "Application request limit reached", text: "There have been too many calls from this app. Wait a bit and try again.", transient: true}
+	if refused := s.meta.call(c.now); refused != nil {
+		return answer{}, refused
 	}
 	events, refused := s.metaBatch(c, form, dataset)
 	if refused != nil {
@@ -123,11 +120,7 @@ func (s *Simulator) metaEvents(c *call) (answer, *metaError) {
 	if ends, ok := marketingEnds[version]; ok && !c.now.Before(ends) {
 		a = a.with("X-Ad-Api-Version-Warning", "The call has been auto-upgraded to v25.0 as "+version+" has been deprecated.")
 	}
-	if most := s.meta.hourly.most; most > 0 {
-		share := 100 * s.meta.hourly.used(c.now) / most
-		a = a.with("X-App-Usage", fmt.Sprintf(`{"call_count":%d,"total_cputime":0,"total_time":0}`, share))
-	}
-	return a, nil
+	return s.meta.tell(a, c.now), nil
 }
 
 type metaSuccess struct {
@@ -166,88 +159,16 @@ func older(a, b string) bool {
 	return len(a) < len(b) || len(a) == len(b) && a < b
 }
 
-// A metaRequest is a request body in any of the three encodings. Elements of data are
-// kept as they came.
-type metaRequest struct {
-	fields map[string]any
-	data   []json.RawMessage
-}
-
-// metaForm reads the body. data may be an array or a text that holds one, and so may its
-// elements be.
-func metaForm(c *call) (metaRequest, *metaError) {
-	req := metaRequest{fields: make(map[string]any)}
-	data, err := req.read(c)
-	if err != nil {
-		return req, metaInvalid("", err.Error())
-	}
-	var text string
-	if json.Unmarshal(data, &text) == nil {
-		data = json.RawMessage(text)
-	}
-	if len(data) == 0 {
-		return req, nil
-	}
-	if json.Unmarshal(data, &req.data) != nil {
-		return req, metaInvalid("data", "Param data must be an array")
-	}
-	for i, element := range req.data {
-		if json.Unmarshal(element, &text) == nil {
-			req.data[i] = json.RawMessage(text)
-		}
-	}
-	return req, nil
-}
-
-func (req *metaRequest) read(c *call) (data json.RawMessage, err error) {
-	kind, params, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
-	values := make(map[string]string)
-	switch kind {
-	case "application/x-www-form-urlencoded":
-		form, err := url.ParseQuery(string(c.body))
-		if err != nil {
-			return nil, errors.New("the form cannot be read")
-		}
-		for k := range form {
-			values[k] = form.Get(k)
-		}
-		if list := form["data[]"]; len(list) > 0 {
-			text, err := json.Marshal(list)
-			if err != nil {
-				return nil, err
-			}
-			values["data"] = string(text)
-		}
-	case "multipart/form-data":
-		if values, err = multipartValues(c.body, params["boundary"]); err != nil {
-			return nil, errors.New("the form cannot be read")
-		}
-	default:
-		v, err := decode(c.body)
-		object, ok := v.(map[string]any)
-		if err != nil || !ok {
-			return nil, errors.New("the body is not a JSON object")
-		}
-		req.fields = object
-		var raw map[string]json.RawMessage
-		if err := json.Unmarshal(c.body, &raw); err != nil {
-			return nil, err
-		}
-		return raw["data"], nil
-	}
-	for k, v := range values {
-		req.fields[k] = v
-	}
-	return json.RawMessage(values["data"]), nil
-}
-
 // authorize looks for the token in the header, the body and the query, in this order.
 func (m *metaServer) authorize(c *call, form metaRequest, dataset string) *metaError {
 	query := c.r.URL.Query()
 	token, _ := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
 	inBody, _ := form.fields["access_token"].(string)
 	token = cmp.Or(strings.TrimSpace(token), inBody, query.Get("access_token"))
-	if token == "" || m.account.Token != "" && token != m.account.Token {
+	if refused := m.tokenState(token); refused != nil {
+		return refused
+	}
+	if _, listed := m.account.Tokens[token]; token == "" || !listed && m.account.Token != "" && token != m.account.Token {
 		return &metaError{status: http.StatusUnauthorized, code: 190, message: "Invalid OAuth access token - Cannot parse access token"}
 	}
 	if m.account.AppSecret != "" {
@@ -281,23 +202,31 @@ func (s *Simulator) metaBatch(c *call, form metaRequest, dataset string) ([]*Rec
 		return nil, refused
 	}
 	test, _ := form.fields["test_event_code"].(string)
-	var out []*Received
+	out := make([]*Received, 0, len(form.data))
+	received := make([]Received, len(form.data))
 	for i, element := range form.data {
-		v, err := decode(element)
-		object, ok := v.(map[string]any)
-		if err != nil || !ok {
+		object, ok := element.value.(map[string]any)
+		if !ok {
 			return nil, metaInvalid("data", fmt.Sprintf("Param data[%d] must be an object", i))
 		}
-		e := metaEvent{object: withoutNulls(object), now: c.now}
+		dropNulls(object)
+		e := metaEvent{object: object, now: c.now}
 		if refused := e.check(); refused != nil {
 			return nil, refused
 		}
-		r, refused := s.metaReceive(&e, dataset)
-		if refused != nil {
+		r := &received[i]
+		if refused := s.metaReceive(r, &e, dataset); refused != nil {
 			return nil, refused
 		}
-		r.Body, r.Test = element, test != ""
+		r.Body, r.Test = json.RawMessage(element.raw), test != ""
 		out = append(out, r)
+	}
+	for i, r := range out { // all are taken, or none
+		r.Ignored = s.meta.firsts.copy(r.key(), c.now)
+		user, _ := form.data[i].value.(map[string]any)["user_data"].(map[string]any)
+		for key := range user {
+			s.meta.keys[key]++
+		}
 	}
 	return out, nil
 }
@@ -316,19 +245,16 @@ func checkPartner(form map[string]any) *metaError {
 	return nil
 }
 
-// withoutNulls drops null members: official SDKs send unset options as null.
-func withoutNulls(in map[string]any) map[string]any {
-	out := make(map[string]any, len(in))
+// dropNulls drops null members: official SDKs send unset options as null.
+func dropNulls(in map[string]any) {
 	for k, v := range in {
 		switch t := v.(type) {
 		case nil:
+			delete(in, k)
 		case map[string]any:
-			out[k] = withoutNulls(t)
-		default:
-			out[k] = v
+			dropNulls(t)
 		}
 	}
-	return out
 }
 
 // metaInvalid is code 100 without a subcode.

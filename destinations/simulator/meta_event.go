@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -181,116 +180,6 @@ func (e *metaEvent) checkMessaging() *metaError {
 	return metaInvalid("user_data", "user_data lacks the ids of the messaging channel")
 }
 
-// hashedKeys hold SHA-256 in lower-case hex, perhaps with a library's appendix. external_id may be
-// plain.
-var hashedKeys = []string{"em", "ph", "fn", "ln", "db", "ge", "ct", "st", "zp", "country", "f5first", "f5last", "fi", "dobd", "dobm", "doby"}
-
-var plainKeys = []string{
-	"external_id", "client_ip_address", "client_user_agent", "fbc", "fbp", "subscription_id", "fb_login_id", "lead_id", "anon_id", "madid",
-	"page_id", "page_scoped_user_id", "ctwa_clid", "ig_account_id", "ig_sid", "instagram_business_account_id", "whatsapp_business_account_id",
-	"partner_id", "partner_name",
-}
-
-// insufficientSets are refused when user_data holds nothing else.
-var insufficientSets = [][]string{
-	{"ct", "country", "st", "zp", "ge", "client_user_agent"},
-	{"db", "client_user_agent"},
-	{"fn", "ge"},
-	{"ln", "ge"},
-}
-
-var (
-	hashShape = regexp.MustCompile(`^[0-9a-f]{64}(\.[A-Za-z0-9_-]{2}|\.[A-Za-z0-9_-]{8})?$`)
-	leadShape = regexp.MustCompile(`^\d{15,17}$`)
-	emptyHash = hashHex("")
-)
-
-func (e *metaEvent) checkUser() *metaError {
-	var usable []string
-	for key, value := range e.user {
-		switch {
-		case slices.Contains(hashedKeys, key):
-			hashes, refused := hashList(key, value)
-			if refused != nil {
-				return refused
-			}
-			if len(hashes) > 0 {
-				usable = append(usable, key)
-			}
-			if slices.Contains(hashes, emptyHash) {
-				e.warn("%s holds the hash of the empty text", key)
-			}
-		case key == "lead_id":
-			n, ok := number(value)
-			if !ok || !leadShape.MatchString(n.String()) {
-				return metaInvalid("user_data.lead_id", "lead_id must be a number of 15 to 17 digits")
-			}
-			usable = append(usable, key)
-		case key == "client_ip_address":
-			if refused := e.checkIP(value); refused != nil {
-				return refused
-			}
-			usable = append(usable, key)
-		case slices.Contains(plainKeys, key):
-			usable = append(usable, key)
-		default:
-			e.warn("user_data.%s is no key that Meta lists", key)
-		}
-	}
-	slices.Sort(e.warnings) // user_data is a map: keep the warnings' order the same
-	for _, set := range insufficientSets {
-		if !slices.ContainsFunc(usable, func(k string) bool { return !slices.Contains(set, k) }) {
-			return &metaError{status: http.StatusBadRequest, code: 100, subcode: 2804050, message: "Invalid parameter", title: "You Haven't Added Sufficient Customer Information Parameter Data For This Event",
-				text: "This event needs more, or other, customer information parameters.", blame: "user_data"}
-		}
-	}
-	return nil
-}
-
-func (e *metaEvent) checkIP(v any) *metaError {
-	text, _ := v.(string)
-	base, appendix := text, ""
-	if addr, err := netip.ParseAddr(text); err == nil {
-		if addr.IsPrivate() || addr.IsLoopback() {
-			e.warn("client_ip_address is private")
-		}
-		return nil
-	}
-	if i := strings.LastIndexByte(text, '.'); i > 0 {
-		base, appendix = text[:i], text[i+1:]
-	}
-	if _, err := netip.ParseAddr(base); err != nil || !validAppendix(appendix) {
-		return metaInvalid("user_data.client_ip_address", "client_ip_address is not an IP address")
-	}
-	return nil
-}
-
-// hashList reads a hashed key's value: one text or a list of texts.
-func hashList(key string, value any) ([]string, *metaError) {
-	wrong := metaInvalid("user_data."+key, "user_data."+key+" must be hashed with SHA-256, in lower-case hex")
-	var list []any
-	switch t := value.(type) {
-	case string:
-		list = []any{t}
-	case []any:
-		list = t
-	default:
-		return nil, wrong
-	}
-	var out []string
-	for _, v := range list {
-		if v == nil {
-			continue
-		}
-		text, _ := v.(string)
-		if !hashShape.MatchString(text) {
-			return nil, wrong
-		}
-		out = append(out, text[:64])
-	}
-	return out, nil
-}
-
 func (e *metaEvent) checkCustom() *metaError {
 	missing := &metaError{status: http.StatusBadRequest, code: 100, subcode: 2804009, message: "Invalid parameter", title: "Missing Purchase Value",
 		text: "A Purchase event needs custom_data.value and custom_data.currency.", blame: "custom_data"}
@@ -317,6 +206,31 @@ func (e *metaEvent) checkCustom() *metaError {
 	}
 	if e.name == "Purchase" && (!hasValue || !hasCurrency) {
 		return missing
+	}
+	return e.checkContents()
+}
+
+// checkContents checks the lists of custom_data.
+func (e *metaEvent) checkContents() *metaError {
+	for _, key := range [...]string{"content_ids", "contents"} {
+		v, ok := e.custom[key]
+		if !ok {
+			continue
+		}
+		list, ok := v.([]any)
+		if _, text := v.(string); !ok && !text {
+			return metaInvalid("custom_data."+key, key+" must be an array")
+		}
+		for _, item := range list {
+			if object, ok := item.(map[string]any); key == "contents" && (!ok || object["id"] == nil) {
+				return metaInvalid("custom_data.contents", "contents must be an array of objects with id")
+			}
+		}
+	}
+	for key, v := range e.custom {
+		if text, ok := v.(string); ok && strings.Contains(text, "@") {
+			e.warn("custom_data.%s looks like an address: personal data is not allowed there", key)
+		}
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
 package simulator
 
 import (
-	"bytes"
-	"io"
-	"mime/multipart"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,18 +10,18 @@ import (
 
 // metaReceive looks up who an event is about. Only a lead_id that nobody has refuses the
 // request; anything else that is nobody's is taken and unmatched.
-func (s *Simulator) metaReceive(e *metaEvent, dataset string) (*Received, *metaError) {
-	r := &Received{
-		Kind: "event", EventName: e.name, Dataset: dataset, EventID: e.text("event_id"), EventTime: e.time,
-		Value: e.valueText(), Warnings: e.warnings,
+func (s *Simulator) metaReceive(r *Received, e *metaEvent, dataset string) *metaError {
+	*r = Received{
+		Kind: "event", EventName: strings.Clone(e.name), Dataset: dataset, EventID: strings.Clone(e.text("event_id")), EventTime: e.time,
+		Value: strings.Clone(e.valueText()), Warnings: e.warnings, // clones: what is remembered does not hold on to the request
 	}
 	if currency, ok := e.custom["currency"].(string); ok {
-		r.Currency = currency
+		r.Currency = strings.Clone(currency)
 	}
 	if n, ok := number(e.user["lead_id"]); ok {
 		who := s.people.find("meta.lead_id", n.String())
 		if who == "" {
-			return nil, metaInvalid("user_data.lead_id", "The lead_id is not known")
+			return metaInvalid("user_data.lead_id", "The lead_id is not known")
 		}
 		r.match("lead_id", who)
 	}
@@ -49,7 +46,7 @@ func (s *Simulator) metaReceive(e *metaEvent, dataset string) (*Received, *metaE
 	}
 	slices.Sort(r.Warnings)
 	r.Warnings = slices.Compact(r.Warnings)
-	return r, nil
+	return nil
 }
 
 // match notes one identifier and whose it is. The first that is somebody's decides.
@@ -84,8 +81,8 @@ func plainList(value any) []string {
 	var out []string
 	for _, v := range list {
 		if text, ok := v.(string); ok {
-			if hashShape.MatchString(text) {
-				text = text[:64]
+			if hash, ok := hashAt(text); ok {
+				text = hash
 			}
 			out = append(out, text)
 		}
@@ -136,24 +133,4 @@ func withoutAppendix(cookie string) string {
 		return strings.Join(parts[:4], ".")
 	}
 	return cookie
-}
-
-// multipartValues reads the fields of a multipart body that is already bounded.
-func multipartValues(body []byte, boundary string) (map[string]string, error) {
-	out := make(map[string]string)
-	in := multipart.NewReader(bytes.NewReader(body), boundary)
-	for {
-		part, err := in.NextPart()
-		if err == io.EOF {
-			return out, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		text, err := io.ReadAll(part)
-		if err != nil {
-			return nil, err
-		}
-		out[part.FormName()] = string(text)
-	}
 }

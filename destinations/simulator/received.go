@@ -3,6 +3,7 @@ package simulator
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 )
@@ -20,6 +21,7 @@ type Received struct {
 	EventTime time.Time `json:"event_time,omitzero"`
 	Value     string    `json:"value,omitempty"` // as it was written
 	Currency  string    `json:"currency,omitempty"`
+	Portal    int64     `json:"portal,omitempty"` // HubSpot
 	Object    string    `json:"object,omitempty"` // HubSpot: the record's id
 
 	// Matched says that somebody was recognised; MatchedBy by what, strongest first;
@@ -53,14 +55,19 @@ type Stats struct {
 	Faults     int64            `json:"faults"`    // requests struck by /_fail
 	Forgotten  int64            `json:"forgotten"` // items beyond MaxReceived, no longer listed
 	Refusals   map[string]int64 `json:"refusals,omitempty"`
-	Windows    []Window         `json:"windows,omitempty"`
+	// Statuses counts every answer by its HTTP status, those of faults too.
+	Statuses map[int]int64    `json:"statuses,omitempty"`
+	Windows  []Window         `json:"windows,omitempty"`
+	Keys     map[string]int64 `json:"keys,omitempty"` // Meta: items that came with each key of user_data
 }
 
-// A Window is one rate limit and how much of it is used.
+// A Window is one rate limit and how much of it is used. Peak is the most requests that ever
+// came within one span of it, refused ones too; of a day, the most it counted.
 type Window struct {
 	Name  string `json:"name"`
-	Limit int    `json:"limit"`
+	Limit int    `json:"limit"` // 0: none
 	Used  int    `json:"used"`
+	Peak  int    `json:"peak"`
 }
 
 // A memory is what one vendor took, in order, bounded.
@@ -72,7 +79,7 @@ type memory struct {
 }
 
 func newMemory(most int) *memory {
-	return &memory{most: most, seen: make(map[string]int), stats: Stats{Refusals: make(map[string]int64)}}
+	return &memory{most: most, seen: make(map[string]int), stats: Stats{Refusals: make(map[string]int64), Statuses: make(map[int]int64)}}
 }
 
 func (r Received) key() string {
@@ -135,6 +142,7 @@ func (m *memory) refusal(code string) {
 
 // take remembers items of one accepted request, in order, and notes them for the file.
 func (s *Simulator) take(v Vendor, c *call, items ...*Received) {
+	c.items += len(items)
 	for _, r := range items {
 		r.Vendor, r.At, r.Request = v, c.now.UTC(), c.number
 		s.memory[v].add(r)
@@ -162,17 +170,16 @@ func (s *Simulator) Stats(v Vendor) Stats {
 		return Stats{}
 	}
 	out := m.stats
-	out.Refusals = make(map[string]int64, len(m.stats.Refusals))
-	for k, n := range m.stats.Refusals {
-		out.Refusals[k] = n
-	}
+	out.Refusals, out.Statuses = maps.Clone(m.stats.Refusals), maps.Clone(m.stats.Statuses)
 	switch now := s.now(); v {
 	case Meta:
-		out.Windows = s.meta.windows(now)
+		out.Windows, out.Keys = s.meta.windows(now), maps.Clone(s.meta.keys)
 	case LinkedIn:
 		out.Windows = s.linkedin.windows(now)
 	case HubSpot:
-		out.Windows = s.hubspot.windows(now)
+		for _, h := range s.portals {
+			out.Windows = append(out.Windows, h.windows(now)...)
+		}
 	}
 	return out
 }
@@ -199,8 +206,11 @@ func (s *Simulator) remember(kind string, value json.RawMessage) error {
 		if m := s.memory[r.Vendor]; m != nil {
 			m.add(&r)
 		}
-		if r.Vendor == LinkedIn {
+		switch r.Vendor {
+		case LinkedIn:
 			s.linkedin.relearn(r)
+		case Meta:
+			s.meta.relearn(r)
 		}
 		return nil
 	case "person":
@@ -218,5 +228,5 @@ func (s *Simulator) remember(kind string, value json.RawMessage) error {
 		s.linkedin.rules[r.ID] = r
 		return nil
 	}
-	return s.hubspot.restore(kind, value)
+	return s.restoreHubSpot(kind, value)
 }

@@ -15,12 +15,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// A Vendor is one of the three that are played.
+// A Vendor is one of those that are played.
 type Vendor string
 
 // The vendors.
@@ -28,9 +29,10 @@ const (
 	Meta     Vendor = "meta"
 	LinkedIn Vendor = "linkedin"
 	HubSpot  Vendor = "hubspot"
+	Receiver Vendor = "webhook" // anybody's own, that webhooks are posted to
 )
 
-var vendors = []Vendor{Meta, LinkedIn, HubSpot}
+var vendors = []Vendor{Meta, LinkedIn, HubSpot, Receiver}
 
 // Options say who exists, which accounts there are and how much is kept. The zero value
 // works: nobody is known, and the accounts have the defaults of their own types.
@@ -39,6 +41,10 @@ type Options struct {
 	Meta     MetaAccount
 	LinkedIn LinkedInAccount
 	HubSpot  HubSpotAccount
+	// Portals are further HubSpot accounts. A request is led to its own by its token.
+	Portals []HubSpotAccount
+	// Receivers are the addresses that webhooks are posted to.
+	Receivers Receivers
 
 	// Now is the clock of every rule and limit; nil means time.Now.
 	Now func() time.Time
@@ -52,6 +58,8 @@ type Options struct {
 	// MaxReceived bounds the items remembered for each vendor (the oldest go first); 0 means
 	// 100,000.
 	MaxReceived int
+	// MaxRequests bounds the requests remembered; 0 means 50,000.
+	MaxRequests int
 	// Hang bounds how long the fault "timeout" keeps a request open; 0 means one minute.
 	Hang time.Duration
 }
@@ -68,10 +76,13 @@ type Simulator struct {
 	journal  *journal
 	random   *rand.Rand
 	requests int64
+	log      *requestLog
 
 	meta     *metaServer
 	linkedin *linkedInServer
-	hubspot  *hubSpotServer
+	hubspot  *hubSpotServer   // the first portal
+	portals  []*hubSpotServer // all of them
+	changed  chan struct{}    // a webhook waits
 }
 
 // New makes a simulator and, where Options.Dir is set, reads what an earlier one kept there.
@@ -81,11 +92,12 @@ func New(opts Options) (*Simulator, error) {
 	}
 	opts.MaxBody = cmp.Or(opts.MaxBody, 16<<20)
 	opts.MaxReceived = cmp.Or(opts.MaxReceived, 100_000)
+	opts.MaxRequests = cmp.Or(opts.MaxRequests, 50_000)
 	opts.Hang = cmp.Or(opts.Hang, time.Minute)
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
-	s := &Simulator{opts: opts, now: opts.Now}
+	s := &Simulator{opts: opts, now: opts.Now, changed: make(chan struct{}, 1)}
 	s.clear()
 	if opts.Dir == "" {
 		return s, nil
@@ -100,11 +112,10 @@ func New(opts Options) (*Simulator, error) {
 
 // check finds options that no vendor could have.
 func (o Options) check() error {
-	if _, err := time.LoadLocation(o.HubSpot.TimeZone); err != nil {
-		return err
-	}
-	if t := o.HubSpot.Tier; t != "" && burstOf[t] == 0 {
-		return fmt.Errorf("tier %q: want free, starter, professional or enterprise", t)
+	for _, a := range append([]HubSpotAccount{o.HubSpot}, o.Portals...) {
+		if err := a.check(); err != nil {
+			return err
+		}
 	}
 	for _, id := range o.Meta.DatasetIDs {
 		if !digits.MatchString(id) {
@@ -128,16 +139,14 @@ func (s *Simulator) clear() {
 		s.memory[v] = newMemory(s.opts.MaxReceived)
 	}
 	s.faults = nil
-	s.requests = 0
 	s.meta = newMetaServer(s.opts.Meta)
 	s.linkedin = newLinkedInServer(s.opts.LinkedIn)
-	changed := make(chan struct{}, 1)
-	if s.hubspot != nil {
-		changed = s.hubspot.hooks.changed // somebody may be waiting on it
+	s.log = &requestLog{most: s.opts.MaxRequests}
+	s.portals = nil
+	for i, a := range append([]HubSpotAccount{s.opts.HubSpot}, s.opts.Portals...) {
+		s.portals = append(s.portals, newHubSpotServer(s, a, i))
 	}
-	s.hubspot = newHubSpotServer(s.opts.HubSpot, s.random, s.now())
-	s.hubspot.hooks.changed = changed
-	s.hubspot.hooks.keep = func(e hookEvent) { s.journal.note("hook", e) }
+	s.hubspot = s.portals[0]
 }
 
 // Reset forgets everything received, every fault, every person added and every CRM record
@@ -168,8 +177,8 @@ func (s *Simulator) AddPeople(people ...Person) error {
 	return s.journal.sync(seq)
 }
 
-// Handler answers for all three vendors and for the control paths, which begin with "/_".
-// Vendors are told apart by path; /meta, /linkedin and /hubspot in front say it outright.
+// Handler answers for all vendors and for the control paths, which begin with "/_". Vendors
+// are told apart by path; /meta, /linkedin, /hubspot and /webhook in front say it outright.
 func (s *Simulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.control(mux)
@@ -197,6 +206,7 @@ func vendorOf(path string) (Vendor, string) {
 
 // A call is one request as a vendor's rules see it.
 type call struct {
+	vendor Vendor
 	method string
 	path   string // without the vendor's prefix
 	r      *http.Request
@@ -204,6 +214,12 @@ type call struct {
 	now    time.Time
 	number int64 // of the request, from 1
 	fault  *Fault
+
+	// What becomes of it.
+	status int
+	app    string      // whose token it came with, as Request.App
+	caller *hubSpotApp // the same
+	items  int
 }
 
 // An answer is what a vendor says to a call.
@@ -212,6 +228,7 @@ type answer struct {
 	header http.Header
 	body   []byte
 	kind   string // application/json unless said otherwise
+	cut    bool   // the connection ends in the middle of the body
 }
 
 func jsonAnswer(status int, body any) answer {
@@ -237,76 +254,64 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this path, or this method on it, belongs to no simulated vendor and is no control path", http.StatusNotFound)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
-	if err != nil {
-		s.refuseBody(w, vendor, err)
+	c := &call{vendor: vendor, method: r.Method, path: path, r: r, now: s.now()}
+	s.begin(c)
+	defer s.end(c)
+	var err error
+	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody)); err != nil {
+		s.refuseBody(w, c, err)
 		return
 	}
-	c := &call{method: r.Method, path: path, r: r, body: body, now: s.now()}
-	c.number, c.fault = s.begin(vendor, path)
 	if c.fault != nil && !c.fault.accepts() {
-		s.fail(w, vendor, c)
+		s.fail(w, c)
 		return
 	}
-	if c.fault != nil && c.fault.Mode == "slow" {
-		if !pause(r.Context(), c.fault.delay()) {
-			return
-		}
-		c.now = s.now()
+	if c.fault != nil && !s.prepare(c) {
+		return
 	}
-	a, err := s.handle(vendor, c)
+	a, err := s.handle(c)
 	if err != nil {
-		http.Error(w, "the simulator cannot keep what it received: "+err.Error(), http.StatusInternalServerError)
+		c.status = http.StatusInternalServerError
+		http.Error(w, "the simulator cannot keep what it received: "+err.Error(), c.status)
 		return
 	}
-	if c.fault != nil && c.fault.swallows() {
-		s.swallow(w, c)
+	if c.fault != nil {
+		s.spoil(w, c, a)
 		return
 	}
+	c.status = a.status
 	a.write(w)
 }
 
 // handle applies the vendor's rules and returns once what was taken is kept.
-func (s *Simulator) handle(vendor Vendor, c *call) (answer, error) {
+func (s *Simulator) handle(c *call) (answer, error) {
 	s.mu.Lock()
 	var a answer
-	switch vendor {
+	switch c.vendor {
 	case Meta:
 		a = s.serveMeta(c)
 	case LinkedIn:
 		a = s.serveLinkedIn(c)
+	case Receiver:
+		a = s.serveReceiver(c)
 	default:
 		a = s.serveHubSpot(c)
 	}
-	s.memory[vendor].answered(a.status)
+	s.memory[c.vendor].answered(a.status)
 	seq := s.journal.written()
 	s.mu.Unlock()
 	return a, s.journal.sync(seq)
 }
 
-func (s *Simulator) refuseBody(w http.ResponseWriter, vendor Vendor, err error) {
-	status := http.StatusBadRequest
+func (s *Simulator) refuseBody(w http.ResponseWriter, c *call, err error) {
+	c.status = http.StatusBadRequest
 	if _, tooLarge := err.(*http.MaxBytesError); tooLarge {
-		status = http.StatusRequestEntityTooLarge
+		c.status = http.StatusRequestEntityTooLarge
 	}
-	s.begin(vendor, "")
 	s.mu.Lock()
-	s.memory[vendor].answered(status)
+	s.memory[c.vendor].answered(c.status)
 	s.mu.Unlock()
-	http.Error(w, http.StatusText(status), status)
-}
-
-// begin numbers a request and picks the fault that strikes it.
-func (s *Simulator) begin(vendor Vendor, path string) (int64, *Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests++
-	s.memory[vendor].stats.Requests++
-	f := s.strike(vendor, path)
-	if f != nil {
-		s.memory[vendor].stats.Faults++
-	}
-	return s.requests, f
+	http.Error(w, http.StatusText(c.status), c.status)
 }
 
 func (a answer) write(w http.ResponseWriter) {
@@ -316,10 +321,28 @@ func (a answer) write(w http.ResponseWriter) {
 	if len(a.body) > 0 {
 		w.Header().Set("Content-Type", cmp.Or(a.kind, "application/json; charset=utf-8"))
 	}
+	if a.cut {
+		a.writeHalf(w)
+		return
+	}
 	w.WriteHeader(a.status)
 	if a.status != http.StatusNoContent {
 		_, _ = w.Write(a.body) // a client that left hears nothing
 	}
+}
+
+// writeHalf promises the whole body and sends half of it.
+func (a answer) writeHalf(w http.ResponseWriter) {
+	d, local := w.(*direct)
+	w.Header().Set("Content-Length", strconv.Itoa(max(2, len(a.body))))
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body[:len(a.body)/2])
+	if local {
+		d.cut = true
+		return
+	}
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler) // the server closes the connection
 }
 
 // marshal writes JSON as the vendors do: no HTML escapes, no line break.
