@@ -36,7 +36,13 @@ func (k EventKey) String() string { return k.Name + "|" + string(k.ID) }
 // hex digits. Zero is no node.
 type NodeID uint64
 
-func (n NodeID) String() string { return fmt.Sprintf("%016x", uint64(n)) }
+func (n NodeID) String() string {
+	var text [16]byte
+	for i := range text {
+		text[i] = "0123456789abcdef"[n>>(60-4*i)&15]
+	}
+	return string(text[:])
+}
 
 // MarshalText writes 16 hex digits.
 func (n NodeID) MarshalText() ([]byte, error) { return []byte(n.String()), nil }

@@ -41,8 +41,12 @@ const (
 	ReasonRetry            = "retry"
 	ReasonHold             = "hold"
 	ReasonAmbiguous        = "ambiguous"
+	// ReasonDelay: the mapping's line wants it decided on later, at Due.
+	ReasonDelay = "delay"
 
-	ReasonNotMapped        = "not_mapped"
+	ReasonNotMapped = "not_mapped"
+	// ReasonNotMeant: the condition (when) of the mapping's line does not hold.
+	ReasonNotMeant         = "not_meant"
 	ReasonNotConfigured    = "not_configured"
 	ReasonNoIdentifier     = "no_identifier"
 	ReasonNoConsent        = "no_consent"
@@ -124,6 +128,8 @@ type ReplayOrder struct {
 	At           time.Time `json:"at"`
 	// Job is the replay of many that this order is one of; "" for one asked for by itself.
 	Job string `json:"job,omitempty"`
+	// Parts are the parts meant, of one destination; none: all of them.
+	Parts []string `json:"parts,omitempty"`
 	// Low orders give way: they are sent with the share of the vendor's budget kept for backfills.
 	Low bool `json:"low,omitempty"`
 }

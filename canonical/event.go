@@ -1,6 +1,9 @@
 package canonical
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An Event is a canonical event: one business fact with a canonical name, an event id
 // and the time it happened. Two events are the same when name and id are the same.
@@ -25,12 +28,19 @@ type Event struct {
 	// Funnel is true for a name of the vocabulary: it has slots and a rank (1 is first).
 	Funnel bool `json:"funnel,omitempty"`
 	Rank   int  `json:"rank,omitempty"`
-	// CountedBy is "deal" or "person": what a slot of this event is held by. CoveredBy is
-	// "deal" where the mapping lets the deal report count this name and this is not one.
+	// CountedBy is "deal" or "person": what a slot of this event is held by; "event" where it
+	// holds none and is sent each time. CoveredBy is "deal" where the mapping lets the deal
+	// report count this name and this is not one.
 	CountedBy string `json:"counted_by,omitempty"`
 	CoveredBy string `json:"covered_by,omitempty"`
-	Ignored   string `json:"ignored,omitempty"` // the reason of the ignore rule that matched
-	Rule      string `json:"rule,omitempty"`    // the mapping rule: file:line
+	// Deal is the CRM id of the deal that a report of something else names.
+	Deal string `json:"deal,omitempty"`
+	// Recycle is what becomes of a step back to this name: "" it is not sent, or one of the
+	// Recycle words.
+	Recycle string `json:"recycle,omitempty"`
+	Ignored string `json:"ignored,omitempty"` // the reason of the ignore rule that matched
+	Echo    bool   `json:"echo,omitempty"`    // the CRM reports what this router wrote itself
+	Rule    string `json:"rule,omitempty"`    // the mapping rule: file:line
 
 	Node        NodeID       `json:"node,omitempty"`         // of the person: the strongest identifier given
 	AccountNode NodeID       `json:"account_node,omitempty"` // of the account: company id, else domain
@@ -49,6 +59,15 @@ type Event struct {
 	IDRecipe       int            `json:"id_recipe,omitempty"` // 0: the caller's id was kept
 	ReceiptID      ReceiptID      `json:"receipt_id"`
 }
+
+// What a mapping's recycle policy says of a lead that goes back.
+const (
+	RecycleReport = "report" // it is sent by the destination's line for lead_recycled
+	RecycleSend   = "send"   // it is sent again, and so is the same name reached again after another
+)
+
+// NameRecycled is the canonical name of a lead that went back.
+const NameRecycled = "lead_recycled"
 
 // Key is what makes two events the same.
 func (e Event) Key() EventKey { return EventKey{Name: e.Name, ID: e.ID} }
@@ -130,6 +149,7 @@ type Revenue struct {
 	TCV           *Money `json:"tcv,omitempty"` // also contract_value
 	Currency      string `json:"currency,omitempty"`
 	BillingPeriod string `json:"billing_period,omitempty"`
+	TermMonths    int    `json:"term_months,omitempty"` // of the contract; 0: not given
 }
 
 // By gives the value of one basis: amount, mrr, arr, acv, tcv. Nil: not given, or
@@ -168,16 +188,89 @@ func (c *Consent) DeniesAds() bool {
 	return c != nil && (c.AdUserData != nil && !*c.AdUserData || c.AdStorage != nil && !*c.AdStorage)
 }
 
+// AllowsAds is true when the person said yes to advertising use, and to none of it no.
+func (c *Consent) AllowsAds() bool {
+	return c != nil && !c.DeniesAds() && (c.AdUserData != nil || c.AdStorage != nil)
+}
+
 // A Route is one line of a mapping's destinations: what an event of one canonical name
 // becomes at one destination.
 type Route struct {
 	Event string `json:"event,omitempty"` // the vendor's event name
 	Rule  string `json:"rule,omitempty"`  // LinkedIn: a rule's name, bound to an id in the destination's configuration
+	// MoreRules are further rules that the event goes to.
+	MoreRules []string `json:"more_rules,omitempty"`
 	// Value is the basis sent: none, amount, mrr, arr, acv, tcv. "" is none.
 	Value string `json:"value,omitempty"`
 	// IfMissing says what to do when the basis was not given: hold, send_without_value (the
 	// default), use:<basis>.
-	IfMissing  string         `json:"if_missing,omitempty"`
-	Properties map[string]any `json:"properties,omitempty"` // constants added to the vendor's custom data
-	At         string         `json:"at"`                   // file:line
+	IfMissing string `json:"if_missing,omitempty"`
+	// Currency is what the value is sent in; "" is the event's own. Where the two differ Rate says
+	// what one unit of the event's is in it, a decimal above 0; "" there: no rate was declared.
+	Currency   string         `json:"currency,omitempty"`
+	Rate       string         `json:"rate,omitempty"`
+	Properties map[string]any `json:"properties,omitempty"` // added to the vendor's custom data
+	// Match lists the vendor's keys that the person may be found by; none: all that the
+	// destination has.
+	Match []string `json:"match,omitempty"`
+	// Consent says what the person must have said of advertising: required, not_denied ("" is
+	// this) or ignore.
+	Consent string        `json:"consent,omitempty"`
+	Delay   time.Duration `json:"delay,omitempty"` // from the time it happened until it is decided on
+	// Accounts are the destinations that the line is for; none: all of its kind.
+	Accounts []string `json:"accounts,omitempty"`
+	// Fields are the contact properties that the mapping fills by an expression.
+	Fields map[string]any `json:"fields,omitempty"`
+	// NotMeant is true where the line's condition does not hold for the event; Broken says in
+	// words why that could not be told.
+	NotMeant bool   `json:"not_meant,omitempty"`
+	Broken   string `json:"broken,omitempty"`
+	At       string `json:"at"` // file:line
+}
+
+// Rules lists every rule of the line.
+func (r Route) Rules() []string {
+	if r.Rule == "" {
+		return r.MoreRules
+	}
+	return append([]string{r.Rule}, r.MoreRules...)
+}
+
+// MayMatch is true for a key of the vendor's that the person may be found by.
+func (r Route) MayMatch(key string) bool { return len(r.Match) == 0 || slices.Contains(r.Match, key) }
+
+// Permits is true where what the person said allows what a line of the mapping is for.
+func (r Route) Permits(c *Consent) bool {
+	switch r.Consent {
+	case "ignore":
+		return true
+	case "required":
+		return c.AllowsAds()
+	}
+	return !c.DeniesAds()
+}
+
+// ContactProperties is what a mapping says of the properties that the CRM's contacts get.
+type ContactProperties struct {
+	Prefix string // of our own properties; "" is the destination's own default
+	// SourceFrom is the touch that tells where the person came from: first_touch or last_touch;
+	// "" is the destination's own default.
+	SourceFrom string
+	Fields     []ContactField // by name
+}
+
+// A ContactField is one field of contacts.
+type ContactField struct {
+	Name     string // one of ours, such as source_campaign, or the customer's own
+	Own      bool   // the customer's own
+	Property string // "" is the prefix with the name; one of ours: its default
+	Left     bool   // one of ours that is not written
+	Type     string // of an own one: text, number, bool, date, datetime, enumeration
+	Options  []string
+	Label    string
+	// From says where an own one is taken from: properties.<name>, a field of the event such as
+	// title, first_touch.<field> or last_touch.<field>; "=" is an expression of the mapping, whose result is
+	// in Route.Fields.
+	From string
+	At   string // file:line
 }

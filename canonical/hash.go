@@ -3,7 +3,6 @@ package canonical
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -14,10 +13,18 @@ import (
 // SHA256 gives 64 lower-case hex digits of the text's UTF-8 bytes.
 func SHA256(s string) string {
 	h := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(h[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], h[:])
+	return string(text[:])
 }
 
-var emailShape = regexp.MustCompile(`^[^@]+@[^@.]+(\.[^@.]+)+$`)
+// isAddress is true for something, one @, and a domain of at least two parts none of which
+// is empty.
+func isAddress(s string) bool {
+	local, domain, _ := strings.Cut(s, "@")
+	return local != "" && domain != "" && domain[0] != '.' && domain[len(domain)-1] != '.' &&
+		strings.Contains(domain, ".") && !strings.Contains(domain, "..") && !strings.Contains(domain, "@")
+}
 
 // NormalEmail gives an address as both Meta and LinkedIn hash it: NFC, all white space
 // removed, lower case. "" when it is no address: nothing empty is ever hashed. Dots and
@@ -30,7 +37,7 @@ func NormalEmail(s string) string {
 		return r
 	}, norm.NFC.String(s))
 	s = strings.ToLower(s)
-	if !emailShape.MatchString(s) {
+	if !isAddress(s) {
 		return ""
 	}
 	return s
@@ -61,6 +68,9 @@ func NormalPhone(s, region string) string {
 	if rest, ok := strings.CutPrefix(s, "00"); ok {
 		s = "+" + rest
 	}
+	if digits := northAmerican(s); digits != "" {
+		return digits
+	}
 	n, err := phonenumbers.Parse(s, strings.ToUpper(region))
 	if err != nil || !phonenumbers.IsPossibleNumber(n) {
 		return ""
@@ -72,6 +82,30 @@ func NormalPhone(s, region string) string {
 	return digits
 }
 
+// northAmerican gives the digits of a number that is written +1 and ten more, which the library
+// reads the same way, only slower; "" for every other.
+func northAmerican(s string) string {
+	if !strings.HasPrefix(s, "+1") {
+		return ""
+	}
+	var digits [11]byte
+	n := 0
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9' && n < len(digits):
+			digits[n] = c
+			n++
+		case c == ' ' || c == '-' || c == '.' || c == '(' || c == ')':
+		default:
+			return ""
+		}
+	}
+	if n < len(digits) || digits[1] < '2' {
+		return ""
+	}
+	return string(digits[:])
+}
+
 // PhoneHash is the SHA-256 of the normal form, or "".
 func PhoneHash(s, region string) string {
 	if s = NormalPhone(s, region); s == "" {
@@ -80,7 +114,13 @@ func PhoneHash(s, region string) string {
 	return SHA256(s)
 }
 
-var hashShape = regexp.MustCompile(`^[A-Fa-f0-9]{64}$`)
-
 // IsHash is true for 64 hex digits: a value that is hashed already.
-func IsHash(s string) bool { return hashShape.MatchString(strings.TrimSpace(s)) }
+func IsHash(s string) bool {
+	s = strings.TrimSpace(s)
+	for i := range len(s) {
+		if c := s[i] | 0x20; !(s[i] >= '0' && s[i] <= '9' || c >= 'a' && c <= 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
+}

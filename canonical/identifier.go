@@ -77,22 +77,29 @@ type Identifier struct {
 
 // Node gives the identifier's node in the one workspace there is so far.
 func (id Identifier) Node() NodeID {
-	h := sha256.New()
-	for _, part := range []string{"default", string(id.Scheme), id.Value} {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
-		h.Write(n[:])
-		h.Write([]byte(part))
+	var room [160]byte
+	b := room[:0]
+	for _, part := range [...]string{"default", string(id.Scheme), id.Value} {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+		b = append(b, part...)
 	}
-	return NodeID(binary.BigEndian.Uint64(h.Sum(nil)))
+	h := sha256.Sum256(b)
+	return NodeID(binary.BigEndian.Uint64(h[:]))
 }
 
 // ObjectIdentifier names a CRM object: contact, company or deal. The account is part
 // of the value only where it is not the default one.
 func ObjectIdentifier(o Object) (Identifier, bool) {
-	schemes := map[string]Scheme{"contact": HubSpotContact, "company": HubSpotCompany, "deal": HubSpotDeal}
-	s, ok := schemes[o.Type]
-	if !ok || o.ID == "" {
+	var s Scheme
+	switch o.Type {
+	case "contact":
+		s = HubSpotContact
+	case "company":
+		s = HubSpotCompany
+	case "deal":
+		s = HubSpotDeal
+	}
+	if s == "" || o.ID == "" {
 		return Identifier{}, false
 	}
 	v := o.ID

@@ -12,6 +12,7 @@ const (
 	WayHubSpot Way = "hubspot"  // POST /v1/ingest/hubspot/<source>: one event of an app webhook
 	WayPixel   Way = "pixel"    // GET /v1/pixel.gif (query as a JSON object) and POST /v1/ingest/pixel
 	WayMeta    Way = "meta_api" // POST /v<N>.0/<pixel id>/events: one element of data
+	WayHook    Way = "hook"     // POST /v1/ingest/hook/<source>: JSON of any shape, read as the mapping says
 )
 
 // A Receipt is one accepted raw input: one item of a batch, its own bytes exactly as

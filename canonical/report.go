@@ -5,8 +5,8 @@ import "time"
 // A Subject says what a report is about, before any mapping.
 type Subject string
 
-// The subjects. Only lifecycle, deal_stage, touch and custom can become events; the
-// others state facts.
+// The subjects. Lifecycle, deal_stage, touch and custom become events; lead_status,
+// property and association do where a line of the mapping says so; all state facts.
 const (
 	SubjectLifecycle   Subject = "lifecycle"   // a contact's or company's lifecycle stage changed
 	SubjectLeadStatus  Subject = "lead_status" // hs_lead_status changed
@@ -29,6 +29,12 @@ type Report struct {
 	// RawStage and Pipeline as sent; StageLabel and PipelineLabel where a read gave them.
 	RawStage, StageLabel    string
 	Pipeline, PipelineLabel string
+	// Outcome is "won" or "lost" where the CRM's own metadata says so of a deal's stage.
+	Outcome string
+	// Property and Value are the internal name and new value of a property change.
+	Property, Value string
+	// Deal is the CRM id of the deal that a report of something else names.
+	Deal string
 
 	OccurredAt time.Time
 	// TimeText is the time as the caller wrote it, where it was text: recipe 1 hashes the
@@ -49,8 +55,10 @@ type Report struct {
 	Consent     *Consent
 	Merge       *Merge
 	Association *Association
-	Browser     BrowserContext
-	Properties  map[string]any // fields we have no name for, kept
+	// Echo is true where the CRM reports what this router wrote itself.
+	Echo       bool
+	Browser    BrowserContext
+	Properties map[string]any // fields we have no name for, kept
 }
 
 // An Object is the thing in the source that a report is about.
@@ -96,6 +104,8 @@ type BrowserContext struct {
 	IP        string `json:"ip,omitempty"`
 	FBP       string `json:"fbp,omitempty"`
 	FBC       string `json:"fbc,omitempty"`
+	// IPAppendix is what Meta's library appended to the address: for Meta only.
+	IPAppendix string `json:"ip_appendix,omitempty"`
 }
 
 // A Merge is a statement that CRM records are one: Survivor holds the result and may
@@ -111,4 +121,5 @@ type Association struct {
 	FromType, FromID string
 	ToType, ToID     string
 	Primary, Removed bool
+	Label            string // the type id of a label of the account's own, else ""
 }

@@ -53,7 +53,7 @@ func (s *Section) Require(path, what string) {
 
 // Within notes a problem if a number or duration lies outside its limits.
 func Within[T int | int64 | float64 | time.Duration](s *Section, path string, v, low, high T) {
-	if v < low || v > high {
+	if !(v >= low && v <= high) { // nor is NaN
 		s.Problem(path, "%s is %v; it must lie between %v and %v", path, v, low, high)
 	}
 }

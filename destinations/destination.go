@@ -72,10 +72,13 @@ type Request struct {
 	// Class says which of the account's limits count the request (Limit.Classes); "" is the ordinary.
 	Class  string
 	Method string
-	Path   string
+	Path   string // escaped as it is to be sent where it holds a %, else plain
 	Query  url.Values
-	Header http.Header
-	Body   []byte
+	// RawQuery, where set, is the query as it stands, instead of Query: some vendors' syntax
+	// (Rest.li's lists) may not be escaped.
+	RawQuery string
+	Header   http.Header
+	Body     []byte
 	// Bodies holds each item's own share of the body, in order, for dry runs and dead letters.
 	Bodies [][]byte
 	// Values holds what each item sends as value, in order; the zero Value where it sends none.
@@ -106,10 +109,11 @@ const (
 	Reject            // this item will never work as it is
 	Split             // the batch was refused; find out which item by halves. For one item: Reject
 	Halt              // nothing will work until somebody acts: stop the lane, keep the backlog
+	Park              // this item waits for somebody to act, as the detail says; the lane goes on
 )
 
 func (v Verdict) String() string {
-	return [...]string{"none", "delivered", "retry", "reject", "split", "halt"}[v]
+	return [...]string{"none", "delivered", "retry", "reject", "split", "halt", "park"}[v]
 }
 
 // An Outcome is a verdict on one item with its grounds.
@@ -121,6 +125,12 @@ type Outcome struct {
 	TraceID string        // the vendor's id of the request
 	// Unknown is true where the vendor may have taken the item all the same (5xx).
 	Unknown bool
+	// Suspect is true for items of a refused batch (Split) that the vendor's words point at. It is
+	// a hint only: they are tried alone first, and where one goes through no further hint is heard.
+	Suspect bool
+	// Stale is true where what was learned of the account holds no longer (Learner): it is learned
+	// anew before the next try.
+	Stale bool
 }
 
 // All gives every item of the batch the same outcome.
@@ -170,6 +180,7 @@ type Contract struct {
 	MaxAge       time.Duration // of occurred_at when the request arrives; 0: none
 	Ambiguous    Ambiguous
 	ResendWithin time.Duration
+	LookAfter    time.Duration // an attempt is looked for no sooner: until then the vendor may not show what it took
 	Timeout      time.Duration // of one request
 	Linger       time.Duration // how long to wait for a fuller batch
 	// Test says that mode test can be kept (the vendor has a test facility).

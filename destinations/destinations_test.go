@@ -199,11 +199,23 @@ func TestCleanURL(t *testing.T) {
 		"https://example.com/?e=ada@example.com":                    "https://example.com/",
 		"https://user:pw@example.com/":                              "https://example.com/",
 		"https://example.com/?b=2&a=1":                              "https://example.com/?b=2&a=1",
+		"https://example.com/?to=ada@example.com,bob@example.org":   "https://example.com/",
+		"https://example.com/?e=ada%2540example.com&a=1":            "https://example.com/?a=1",
+		"https://example.com/?ada@example.com":                      "https://example.com/",
+		"https://example.com/u/ada%40example.com/x?a=1":             "https://example.com/u/-/x?a=1",
+		"https://example.com/@handle?at=@home":                      "https://example.com/@handle?at=@home",
 		"javascript:alert(1)":                                       "", "/relative": "", "": "", "http://": "", "https://example.com/%zz": "",
 	} {
 		if got := CleanURL(in); got != want {
 			t.Errorf("CleanURL(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestUnnamed(t *testing.T) {
+	batch := []Item{{}, {Event: canonical.Event{Contact: canonical.Contact{FirstName: "Ada", LastName: "Byron", Phone: "0171 1234567", City: "X"}}}}
+	if got, want := Unnamed(`no: {"name":"Ada Byron","tel":"0171 1234567","e":"ada@example.com"} X`, batch), `no: {"name":"[person] [person]","tel":"[person]","e":"[email]"} X`; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

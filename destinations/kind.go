@@ -25,6 +25,9 @@ type Kind struct {
 	TestMode func(Destination) Destination
 	// OAuth says how access tokens are refreshed; nil: the vendor gives static ones only.
 	OAuth *OAuth
+	// MatchKeys are the vendor's keys that a line of the mapping may choose among (match); none: it
+	// cannot choose.
+	MatchKeys []string
 	// Table is what is known of the vendor's API, as data.
 	Table Table
 }
@@ -76,4 +79,40 @@ func Bearer(r *http.Request, _ []byte, secret string) {
 // routes that the mapping gives it: rules nobody bound, features a token cannot have.
 type Adviser interface {
 	Advice(routes map[string]canonical.Route) []string
+}
+
+// A Counter writes how many events of each name a person has had (Known.Counts) where
+// WritesCounts is true; it is given them then.
+type Counter interface {
+	WritesCounts() bool
+}
+
+// A Fielder writes properties of a CRM's contacts that a mapping can declare.
+type Fielder interface {
+	// WithFields gives the destination that writes what the mapping declares, instead of what its
+	// own settings say of contacts. twice names the settings that say it too, in words: one place
+	// must say it.
+	WithFields(p canonical.ContactProperties) (d Destination, twice []string)
+}
+
+// An Authorizer is a destination whose configuration says how its credential is put on a
+// request; it is asked instead of Kind.Authorize.
+type Authorizer interface {
+	// NeedsSecret is false where requests go without a credential.
+	NeedsSecret() bool
+	// Authorize puts the credential on a request that is ready to be sent; now is the time of
+	// sending, for signatures that hold it.
+	Authorize(r *http.Request, body []byte, secret string, now time.Time)
+}
+
+// A Stager writes lifecycle stages of a CRM, which come back as the CRM's own reports.
+type Stager interface {
+	// WritesStages gives the CRM account's name and the stages' internal names.
+	WritesStages() (account string, stages []string)
+}
+
+// A Tokened destination works only with some kinds of credential. TokenProblem says why an
+// OAuth token, or a static one, will not do; "" is fine. Configuration asks it.
+type Tokened interface {
+	TokenProblem(oauth bool) string
 }

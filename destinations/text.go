@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -78,16 +79,53 @@ var (
 
 // VendorWords makes a vendor's message fit to be kept and logged: one line, at most 300
 // characters, addresses, hashes and telephone numbers masked.
-func VendorWords(s string) string {
+func VendorWords(s string) string { return Clip(Masked(s), 300) }
+
+// Masked gives a text of up to 4,000 characters on one line without addresses, hashes and
+// telephone numbers.
+func Masked(s string) string {
 	s = Text(Clip(s, 4000))
 	s = mailLike.ReplaceAllString(s, "[email]")
 	s = hashLike.ReplaceAllString(s, "[hash]")
 	s = phoneLike.ReplaceAllString(s, "[phone]")
-	return Clip(strings.ReplaceAll(s, "@", "(at)"), 300)
+	return strings.ReplaceAll(s, "@", "(at)")
 }
 
-// CleanURL gives an http address without its fragment and without query parameters that
-// hold an e-mail address: vendors forbid personal data in addresses. "" when it is none.
+// Unnamed masks, in what a vendor said, what it may have repeated of the people it was sent.
+func Unnamed(words string, batch []Item) string {
+	words = Masked(words)
+	for i := range batch {
+		c := &batch[i].Event.Contact
+		for _, v := range [...]string{c.Phone, c.FirstName, c.LastName, c.City, c.Zip, c.Title} {
+			if v = Text(v); len(v) > 2 {
+				words = strings.ReplaceAll(words, v, "[person]")
+			}
+		}
+	}
+	return words
+}
+
+// HoldsAddress is true for a text with an e-mail address in it, escaped as in a URL or not.
+func HoldsAddress(s string) bool {
+	for range 3 {
+		if strings.Contains(s, "@") && slices.ContainsFunc(strings.FieldsFunc(s, notOfAddress), func(word string) bool { return canonical.NormalEmail(word) != "" }) {
+			return true
+		}
+		plain, err := url.QueryUnescape(s)
+		if err != nil || plain == s {
+			return false
+		}
+		s = plain
+	}
+	return false
+}
+
+func notOfAddress(r rune) bool {
+	return unicode.IsSpace(r) || strings.ContainsRune(",;:<>()[]\"'/?&=|", r)
+}
+
+// CleanURL gives an http address without its fragment and without query parameters and parts of
+// the path that hold an e-mail address: vendors forbid personal data in addresses. "" when it is none.
 func CleanURL(s string) string {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -97,12 +135,20 @@ func CleanURL(s string) string {
 	kept := []string{}
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		_, v, _ := strings.Cut(pair, "=")
-		plain, err := url.QueryUnescape(v)
-		if pair == "" || err != nil || canonical.NormalEmail(plain) != "" {
+		if _, err := url.QueryUnescape(v); pair == "" || err != nil || HoldsAddress(pair) {
 			continue
 		}
 		kept = append(kept, pair)
 	}
 	u.RawQuery, u.ForceQuery = strings.Join(kept, "&"), false
+	if HoldsAddress(u.EscapedPath()) {
+		parts := strings.Split(u.Path, "/")
+		for i, part := range parts {
+			if HoldsAddress(part) {
+				parts[i] = "-"
+			}
+		}
+		u.Path, u.RawPath = strings.Join(parts, "/"), ""
+	}
 	return u.String()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shopspring/decimal"
 	"golang.org/x/text/currency"
 
 	"tributary/canonical"
@@ -11,22 +12,23 @@ import (
 
 // ValueOf gives what an event sends as its value under a route: nil where the route
 // wants none, and nil with a gap, in words, where the basis it names cannot be sent
-// (not given, negative, no real currency). The gap is "" where nothing is missing.
+// (not given, negative, no real currency, no rate to the one it is to be sent in). The gap is ""
+// where nothing is missing. What is converted is rounded to the currency's smallest coin, halves up.
 // What a gap leads to is the route's if_missing: see HoldsForValue.
 func ValueOf(r *canonical.Revenue, route canonical.Route) (v *Value, gap string) {
 	if route.Value == "" || route.Value == "none" {
 		return nil, ""
 	}
-	v, gap = valueBy(r, route.Value)
+	v, gap = valueBy(r, route.Value, &route)
 	if other, ok := strings.CutPrefix(route.IfMissing, "use:"); ok && v == nil {
-		if v, otherGap := valueBy(r, other); v != nil || otherGap == "" {
+		if v, otherGap := valueBy(r, other, &route); v != nil || otherGap == "" {
 			return v, otherGap
 		}
 	}
 	return v, gap
 }
 
-func valueBy(r *canonical.Revenue, basis string) (*Value, string) {
+func valueBy(r *canonical.Revenue, basis string, route *canonical.Route) (*Value, string) {
 	if basis == "none" {
 		return nil, ""
 	}
@@ -41,7 +43,29 @@ func valueBy(r *canonical.Revenue, basis string) (*Value, string) {
 	if !ok {
 		return nil, basis + " has no ISO 4217 currency"
 	}
-	return &Value{Amount: *m, Currency: code}, ""
+	if route.Currency == "" || route.Currency == code {
+		return &Value{Amount: *m, Currency: code}, ""
+	}
+	v, ok := convert(*m, route.Rate, route.Currency)
+	if !ok {
+		return nil, fmt.Sprintf("%s is in %s, and the mapping has no rate to %s that held then", basis, code, route.Currency)
+	}
+	return &Value{Amount: v, Currency: route.Currency}, ""
+}
+
+// convert gives an amount that is not negative in another currency.
+func convert(m canonical.Money, rate, to string) (canonical.Money, bool) {
+	r, err := decimal.NewFromString(rate)
+	unit, parsed := currency.ParseISO(to)
+	if err != nil || parsed != nil || r.Sign() <= 0 {
+		return 0, false
+	}
+	coins, _ := currency.Standard.Rounding(unit)
+	d := decimal.New(int64(m), -6).Mul(r).Round(int32(coins)).Shift(6)
+	if !d.BigInt().IsInt64() {
+		return 0, false
+	}
+	return canonical.Money(d.IntPart()), true
 }
 
 // HoldsForValue gives the refusal of an event whose value is missing where its route

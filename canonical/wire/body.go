@@ -90,6 +90,9 @@ func (rd *reader) read(b *body) {
 		r.Touch = rd.acquired(touch)
 		rd.keepCampaign(touch)
 	}
+	if r.Object.Type != "deal" {
+		r.Deal = first(b.deal.said("id"), b.deal.said("hs_object_id"), b.deal.said("deal_id"), b.custom.said("hubspot_deal_id"), b.custom.said("deal_id"))
+	}
 	b.properties()
 	rd.finish()
 }
@@ -239,6 +242,8 @@ func (b *body) dealStage() {
 	r.StageLabel = first(b.deal.text("stage_label", "dealstage_label"), b.custom.text("deal_stage_label"))
 	r.Pipeline = first(b.deal.key("pipeline", "pipeline_id"), b.custom.key("hubspot_pipeline", "pipeline", "pipeline_id"))
 	r.PipelineLabel = first(b.deal.text("pipeline_label"), b.custom.text("pipeline_label"))
+	r.Outcome = outcome(first(b.deal.said("hs_is_closed_won"), b.deal.said("is_closed_won")),
+		first(b.deal.said("hs_is_closed"), b.deal.said("is_closed")), first(b.deal.said("hs_deal_stage_probability"), b.deal.said("probability")))
 	r.Contacts = b.deal.list("contact_ids", "contacts")
 	if id := r.Contact.ID; id != "" && !slices.Contains(r.Contacts, id) {
 		r.Contacts = append([]string{id}, r.Contacts...)

@@ -74,6 +74,25 @@ func (n node) raw(keys ...string) (key, text string) {
 	return "", ""
 }
 
+// said gives a scalar as text without taking it: it stays among the properties. What has
+// another form is nothing.
+func (n node) said(key string) string {
+	switch v := n.f[key].(type) {
+	case string:
+		if v = strings.TrimSpace(v); len(v) <= maxKey && !strings.Contains(v, "{{") {
+			return v
+		}
+	case json.Number:
+		return plainNumber(v)
+	case bool:
+		if v {
+			return "true"
+		}
+		return "false"
+	}
+	return ""
+}
+
 // text gives a text without space around it.
 func (n node) text(keys ...string) string {
 	_, s := n.raw(keys...)

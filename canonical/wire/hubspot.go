@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,7 +90,7 @@ func Properties(objectType string) []string {
 	case "deal":
 		return []string{
 			"dealname", "dealstage", "pipeline", "amount", "deal_currency_code", "hs_mrr", "hs_arr", "hs_acv", "hs_tcv", "closedate",
-			"dealtype", "hubspot_owner_id", "hs_is_closed", "hs_is_closed_won", "billing_period",
+			"dealtype", "hubspot_owner_id", "hs_is_closed", "hs_is_closed_won", "hs_deal_stage_probability", "billing_period",
 		}
 	}
 	return nil
@@ -203,19 +205,57 @@ func (rd *reader) propertyChange(n node, object string) {
 		r.Subject, r.RawStage = canonical.SubjectDealStage, value
 		rd.labels(value)
 	}
+	r.Echo = property == "lifecyclestage" && rd.echo(n, value)
 	rd.property("property", property)
 	if r.Subject == canonical.SubjectProperty {
 		rd.property("value", value)
+		r.Property, r.Value = property, value
 	}
 }
 
-// labels takes the stage's label from the read when the deal still stands there.
+// echo is true for a stage that this router writes, where the account's own app wrote it.
+// HubSpot tells which app wrote, not who used it, so the app must be this router's alone
+// (hubspot.md §10, inferred). A stage that HubSpot gave by itself is none, such as that of a
+// contact which an upsert made, though it is told as the app's change too.
+func (rd *reader) echo(n node, stage string) bool {
+	app := rd.settings.Apps[first(rd.settings.Account, defaultAccount)]
+	said := func(key string) string { // without taking it: housekeeping keeps it
+		switch v := n.f[key].(type) {
+		case string:
+			return strings.TrimSpace(v)
+		case json.Number:
+			return v.String()
+		}
+		return ""
+	}
+	by, id := said("changeSource"), said("sourceId")
+	id = id[strings.LastIndex(id, ":")+1:] // also "appId:9001"
+	return app.ID != 0 && slices.Contains(app.Stages, stage) && (by == "INTEGRATION" || by == "API") && id == strconv.FormatInt(app.ID, 10)
+}
+
+// labels takes the stage's label, and whether the CRM calls it won or lost, from the read
+// when the deal still stands there.
 func (rd *reader) labels(stage string) {
 	if c := rd.receipt.Completion; c != nil && len(c.Objects) > 0 {
 		if p := c.Objects[0].Properties; p["dealstage"] == stage {
 			rd.report.StageLabel = p["dealstage_label"]
+			rd.report.Outcome = outcome(p["hs_is_closed_won"], p["hs_is_closed"], p["hs_deal_stage_probability"])
 		}
 	}
+}
+
+// outcome says what the CRM's own metadata makes of a deal's stage: won is closed with
+// probability 1, lost closed with 0 (hubspot.md §4.7). "" where it does not say.
+func outcome(won, closed, probability string) string {
+	yes := func(s string) bool { return s == "true" || s == "1" }
+	certain, err := strconv.ParseFloat(probability, 64)
+	switch {
+	case yes(won), yes(closed) && won == "" && err == nil && certain == 1:
+		return "won"
+	case yes(closed) && (won != "" || err == nil && certain == 0):
+		return "lost"
+	}
+	return ""
 }
 
 // webhookMerge: the survivor is newObjectId, else primaryObjectId, else objectId; every
@@ -244,12 +284,24 @@ func (rd *reader) association(n node) {
 	if v := n.flag("isPrimaryAssociation"); v != nil {
 		a.Primary = *v
 	}
+	if category := n.said("associationCategory"); category != "" && category != "HUBSPOT_DEFINED" {
+		a.Label = n.said("associationTypeId")
+	}
 	if from == "" || to == "" || a.FromID == "" || a.ToID == "" {
 		rd.fail(CodeMissingID, "fromObjectId", "an association needs the type and id of both objects")
 		return
 	}
 	r.Association = &a
 	r.Object = rd.object(from, a.FromID)
+	for _, end := range [][2]string{{a.FromType, a.FromID}, {a.ToType, a.ToID}} {
+		if end[0] == "contact" {
+			rd.contactID(end[1])
+			break
+		}
+	}
+	if a.ToType == "deal" {
+		r.Deal = a.ToID
+	}
 }
 
 // associationTypes reads CONTACT_TO_DEAL, also with a word such as _UNLABELED after it.
@@ -419,4 +471,24 @@ func (rd *reader) readDeal(o canonical.ReadObject) {
 	} {
 		rd.property(to, p[from])
 	}
+	rd.askedBesides(o, rev)
 }
+
+// askedBesides keeps what the mapping had asked for of a deal, and, where none of HubSpot's own
+// values is given, the currency of those that may be among it.
+func (rd *reader) askedBesides(o canonical.ReadObject, rev canonical.Revenue) {
+	more := false
+	for name, v := range o.Properties {
+		if !slices.Contains(readDealNames, name) && !strings.HasSuffix(name, "_label") {
+			rd.property(name, v)
+			more = more || v != ""
+		}
+	}
+	if more && rd.report.Revenue == nil {
+		rd.property("deal_currency_code", first(rev.Currency, strings.ToUpper(rd.settings.Currency)))
+	}
+}
+
+// readDealNames are the properties of a deal that have a reading, and those that HubSpot
+// answers with unasked.
+var readDealNames = append(Properties("deal"), "hs_object_id", "createdate", "hs_createdate", "hs_lastmodifieddate")

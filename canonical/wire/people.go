@@ -71,14 +71,20 @@ func (n node) person() {
 			}
 		}
 	}
-	for _, k := range []string{"db", "ge"} { // birth date and gender: kept only as hashes
+	for k, normal := range map[string]func(string) string{"db": rd.birthDate, "ge": canonical.NormalGender} { // kept only as hashes
 		for _, v := range n.list(k) {
 			if isHashed(v) {
 				rd.keepHash(k, v)
+			} else if v = normal(v); v != "" {
+				rd.keepHash(k, canonical.SHA256(v))
 			}
 		}
 	}
 	keep(&c.Title, n.text("title", "job_title", "jobtitle"))
+}
+
+func (rd *reader) birthDate(v string) string {
+	return canonical.NormalBirthDate(v, rd.receipt.ReceivedAt)
 }
 
 // device reads cookies, click ids and the browser's own context.
@@ -106,6 +112,9 @@ func (rd *reader) device(n node) {
 	}
 	if v := n.text("client_ip_address", "ip", "ip_address"); v != "" {
 		b.IP = withoutIPAppendix(v)
+		if b.IP != v {
+			b.IPAppendix = v[len(b.IP)+1:]
+		}
 	}
 	if v := n.text("client_user_agent", "user_agent"); v != "" {
 		b.UserAgent = v

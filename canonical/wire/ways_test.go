@@ -312,11 +312,23 @@ func TestMetaEventCarriesItsClick(t *testing.T) {
 	if r.Revenue == nil || *r.Revenue.Amount != 0 || r.Revenue.Currency != "EUR" {
 		t.Errorf("a value of zero is %+v", r.Revenue)
 	}
-	if r.Contact.LeadID != "123456789012345" || r.Browser.IP != "2001:db8::1" || r.Consent == nil || fmt.Sprint(r.Consent.DataProcessing) != "[LDU]" || *r.Consent.ProcessingState != 1000 {
+	if r.Contact.LeadID != "123456789012345" || r.Browser.IP != "2001:db8::1" || r.Browser.IPAppendix != "AQYCAQMA" || r.Consent == nil || fmt.Sprint(r.Consent.DataProcessing) != "[LDU]" || *r.Consent.ProcessingState != 1000 {
 		t.Errorf("report %+v %+v", r, r.Consent)
 	}
 	if r.Properties["order_id"] != json.Number("7") || r.Properties["event_source"] != "crm" || r.Properties["opt_out"] != false {
 		t.Errorf("properties %v", r.Properties)
+	}
+}
+
+// Birth date and gender are kept only as hashes, in the form Meta hashes them.
+func TestBirthDateAndGenderAreHashed(t *testing.T) {
+	r := read(t, canonical.WayMeta, `{"event_name":"Lead","event_time":1776942259,"user_data":{"em":"kim.lee@example.org","db":["1988-11-05","05.11.1988"],"ge":"Female"}}`)
+	want := map[string][]string{
+		"db": {"6ee2c6add7eb3581ba73b117a56b06c2a80c8299dd747323fd944f6d24b0da45"},
+		"ge": {"252f10c83610ebca1a059c0bae8255eba2f95be4d1d7bcfa89d7248a82d9f111"},
+	}
+	if fmt.Sprint(r.Contact.Hashed) != fmt.Sprint(want) || r.Properties["user_data.db"] != nil || r.Properties["user_data.ge"] != nil {
+		t.Errorf("hashed %v, properties %v", r.Contact.Hashed, r.Properties)
 	}
 }
 

@@ -16,8 +16,15 @@ import (
 type Settings struct {
 	Account  string           // CRM account name of the source; "" is "hubspot"
 	Portals  map[int64]string // HubSpot portal id → CRM account name; empty takes every portal as Account
+	Apps     map[string]App   // CRM account name → the app that this router writes with
 	Region   string           // ISO country assumed for phone numbers without a country code; "" assumes none
 	Currency string           // ISO currency of values that name none; "" leaves it open
+}
+
+// An App is what this router writes with into a CRM account.
+type App struct {
+	ID     int64
+	Stages []string // internal names of the lifecycle stages that it writes
 }
 
 // A Problem says why a receipt cannot be used as it is. Code is a closed set (the Code
@@ -99,6 +106,8 @@ func Read(r canonical.Receipt, s Settings) (canonical.Report, *Problem) {
 		rd.pixel(n)
 	case canonical.WayMeta:
 		rd.meta(n)
+	case canonical.WayHook:
+		rd.hook(n)
 	default:
 		rd.fail(CodeUnknownWay, "", "no reading for this way in")
 	}

@@ -91,8 +91,8 @@ func TestVendorsTakeWhatWeBuild(t *testing.T) {
 		{"meta", "meta", "dataset_id: 111222333444555\n", canonical.Route{Event: "Purchase", Value: "amount"}, simulator.Meta, 6},
 		{"linkedin", "linkedin", "rules: {won: 18423345}\n", canonical.Route{Rule: "won", Value: "amount"}, simulator.LinkedIn, 6},
 		{"hubspot with notes", "hubspot", "timeline: notes\n", canonical.Route{}, simulator.HubSpot, 9},
-		{"hubspot with custom events", "hubspot", "timeline: custom_events\nportal_id: 424242\n", canonical.Route{}, simulator.HubSpot, 12},
-		{"hubspot with dated paths", "hubspot", "timeline: custom_events\nportal_id: 424242\napi: 2026-03\n", canonical.Route{}, simulator.HubSpot, 12},
+		{"hubspot with custom events", "hubspot", "timeline: custom_events\nportal_id: 424242\n", canonical.Route{}, simulator.HubSpot, 9},
+		{"hubspot with dated paths", "hubspot", "timeline: custom_events\nportal_id: 424242\napi: 2026-03\n", canonical.Route{}, simulator.HubSpot, 9},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sim, base := vendors(t)
@@ -149,7 +149,7 @@ func TestVendorsRefuse(t *testing.T) {
 	}{
 		{"meta, too old", "meta", "dataset_id: 111222333444555\n", canonical.Route{Event: "Lead"}, old(8), destinations.Reject, "too_old"},
 		{"linkedin, too old", "linkedin", "rules: {won: 18423345}\n", canonical.Route{Rule: "won"}, old(91), destinations.Reject, "refused"},
-		{"linkedin, no such rule", "linkedin", "rules: {won: 99}\n", canonical.Route{Rule: "won"}, old(0), destinations.Halt, "forbidden"},
+		{"linkedin, no such rule", "linkedin", "rules: {won: 99}\n", canonical.Route{Rule: "won"}, old(0), destinations.Park, "rule_forbidden"},
 		{"hubspot, no such property", "hubspot", "prefix: other_\n", canonical.Route{}, old(0), destinations.Halt, "property_missing"},
 		{"hubspot, no such contact", "hubspot", "", canonical.Route{}, func(e *canonical.Event) {
 			e.Known.Identifiers = []canonical.Identifier{{Scheme: canonical.HubSpotContact, Value: "4040404"}}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,10 +11,10 @@ import (
 )
 
 // decide says what becomes of one event here: records for the outbox, and what to send.
-func (r *run) decide(j job) ([]send, error) {
-	now := time.Now().UTC()
-	contract := r.Destination.Contract()
-	route, routed := r.Routes(j.event.Name)
+func (r *run) decide(j job) ([]*send, error) {
+	now := r.now()
+	contract := r.adapter().Contract()
+	route, routed := r.Routes(&j.event)
 	whole, had, err := r.Ledger.Part(r.Name, j.event.Key(), "")
 	if err != nil {
 		return nil, err
@@ -21,21 +22,35 @@ func (r *run) decide(j job) ([]send, error) {
 	if had && j.resumed == nil && !reopens(j, whole) {
 		return nil, nil // another copy of an event that came to no parts
 	}
+	if back, err := r.goesBack(j); err != nil {
+		return nil, err
+	} else if back { // the mapping has it reported as a lead that went back
+		back := j.event
+		back.Name = canonical.NameRecycled
+		if line, ok := r.Routes(&back); ok {
+			route, routed = line, true
+		} else if !j.forced {
+			return nil, r.refused(j, canonical.ReasonRecycled, "", now)
+		}
+	}
 	if j.resumed != nil && j.resumed.Mode == string(Test) && r.mode() == Live { // nothing of a test is sent for real later
 		r.decided(j, j.resumed.Part, canonical.StateSuppressed, canonical.ReasonDryRun, "was parked in mode test")
 		return nil, nil
 	}
 	reason, detail := refuse(situation{
 		event: j.event, known: j.known, route: route, routed: routed, contract: contract,
-		mode: r.mode(), policy: r.Policy, now: now, forced: j.forced,
+		mode: r.mode(), policy: r.Policy, now: now, forced: j.forced, asked: r.isAsked(j),
 	}), ""
+	if reason == canonical.ReasonHold {
+		detail = route.Broken
+	}
 	var parts []destinations.Part
 	if reason == "" {
 		var refusal destinations.Refusal
-		parts, refusal = r.Destination.Plan(j.event, j.known, route)
+		parts, refusal = r.adapter().Plan(j.event, j.known, route)
 		if awaits(parts, refusal) { // more may be known now than when the event was built
-			j.known = r.People.Known(j.event)
-			parts, refusal = r.Destination.Plan(j.event, j.known, route)
+			j.known, j.learnt = r.People.Known(j.event), true
+			parts, refusal = r.adapter().Plan(j.event, j.known, route)
 		}
 		reason, detail = refusal.Reason, refusal.Detail
 		if reason == "" && len(parts) == 0 {
@@ -43,9 +58,10 @@ func (r *run) decide(j job) ([]send, error) {
 		}
 	}
 	if reason != "" {
+		j.due = dueAt(j.event, route)
 		return nil, r.refused(j, reason, detail, now)
 	}
-	var sends []send
+	var sends []*send
 	found := false
 	for _, p := range parts {
 		if !j.means(p.Name) {
@@ -62,7 +78,10 @@ func (r *run) decide(j job) ([]send, error) {
 		r.decided(j, j.resumed.Part, canonical.StateSuppressed, canonical.ReasonNotConfigured,
 			"the mapping or the destination's settings no longer give this part")
 	}
-	if had && !whole.State.Terminal() { // it waited as a whole; once its parts have states of their own, it is over
+	if len(r.left) > 0 && (j.resumed == nil || j.resumed.Part == "") {
+		r.closeLeft(j, parts)
+	}
+	if had && !whole.State.Terminal() && j.only == nil { // it waited as a whole; once its parts have states of their own, it is over
 		r.closing = append(r.closing, canonical.Delivery{
 			Destination: r.Name, Event: j.event.Key(), State: canonical.StateSuppressed, Reason: canonical.ReasonPlanned,
 			At: now, ReplayID: j.replayID, Owner: r.Owner,
@@ -71,15 +90,51 @@ func (r *run) decide(j job) ([]send, error) {
 	return sends, nil
 }
 
+// closeLeft ends the attempts of a dead owner at parts of an event that are planned no longer,
+// which nobody else would come to.
+func (r *run) closeLeft(j job, parts []destinations.Part) {
+	key := j.event.Key()
+	left := r.left[key]
+	delete(r.left, key)
+	for _, d := range left {
+		name := planned(d.Part)
+		switch {
+		case j.only != nil && !j.only(name):
+			r.left[key] = append(r.left[key], d)
+		case !slices.ContainsFunc(parts, func(p destinations.Part) bool { return p.Name == name }):
+			end := r.decided(j, d.Part, canonical.StateSuppressed, canonical.ReasonNotConfigured,
+				"after an attempt whose answer never came; the mapping or the destination's settings no longer give this part")
+			end.Ambiguous, end.Attempt, end.ReplayID, end.FirstTry, end.BodyHash = true, d.Attempt, d.ReplayID, d.FirstTry, d.BodyHash
+		}
+	}
+}
+
+// isAsked is true where a delay of the mapping does not hold an event back: somebody asked for
+// it, it is past its delay and waits for something else, or nothing is sent in this mode.
+func (r *run) isAsked(j job) bool {
+	return j.replayID != "" || j.resumed != nil && j.resumed.Reason != canonical.ReasonDelay || r.mode() == DryRun
+}
+
 // planned is the part of the plan that a part of the ledger stands for.
 func planned(part string) string {
 	name, _, _ := strings.Cut(part, "!")
 	return name
 }
 
+// onlyParts says which parts of the plan a replay order means; nil: all.
+func onlyParts(parts []string) func(string) bool {
+	if len(parts) == 0 {
+		return nil
+	}
+	return func(part string) bool { return slices.Contains(parts, part) }
+}
+
 // means is true when the job is about a part of the plan: every part, unless it takes up
-// one that was parked.
+// one that was parked, or a replay names others.
 func (j job) means(part string) bool {
+	if j.only != nil && !j.only(part) {
+		return false
+	}
 	return j.resumed == nil || j.resumed.Part == "" || planned(j.resumed.Part) == part
 }
 
@@ -105,6 +160,7 @@ func reopens(j job, cur canonical.Delivery) bool {
 // else suppressed. Parts that have a state keep it, unless one of them is what is being
 // taken up again.
 func (r *run) refused(j job, reason, detail string, now time.Time) error {
+	r.refusal = reason
 	part := ""
 	if j.resumed != nil {
 		part = j.resumed.Part
@@ -147,7 +203,7 @@ func (r *run) hold(j job, part, reason, detail string, now time.Time, attempt in
 			until = now.Add(r.Policy.AwaitFor)
 		}
 		if !now.Before(until) {
-			r.decided(j, part, canonical.StateSuppressed, canonical.ReasonNoIdentifier, detail)
+			r.decided(j, part, canonical.StateSuppressed, canonical.ReasonNoIdentifier, detail).Match = r.matched(destinations.Item{Event: j.event, Known: j.known})
 			return
 		}
 		d := r.decided(j, part, canonical.StateParked, reason, detail)
@@ -156,8 +212,14 @@ func (r *run) hold(j job, part, reason, detail string, now time.Time, attempt in
 	case canonical.ReasonHold:
 		d := r.decided(j, part, canonical.StateParked, reason, detail)
 		d.Content, d.Attempt = &j.event, attempt
+	case canonical.ReasonDelay:
+		d := r.decided(j, part, canonical.StateParked, reason, detail)
+		d.Content, d.Attempt, d.Due = &j.event, attempt, &j.due
 	default:
-		r.decided(j, part, canonical.StateSuppressed, reason, detail)
+		d := r.decided(j, part, canonical.StateSuppressed, reason, detail)
+		if reason == canonical.ReasonNoIdentifier {
+			d.Match = r.matched(destinations.Item{Event: j.event, Known: j.known})
+		}
 	}
 }
 
@@ -171,7 +233,7 @@ func (r *run) decided(j job, part string, state canonical.State, reason, detail 
 }
 
 // decidePart decides on one part: skip, suppress, build dry, or send.
-func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, error) {
+func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]*send, error) {
 	name := p.Name
 	if j.resumed != nil && j.resumed.Part != "" {
 		name = j.resumed.Part
@@ -186,11 +248,12 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 			return nil, err
 		}
 	}
-	s := send{item: destinations.Item{Event: j.event, Known: j.known, Part: p}, part: name, attempt: 1, replayID: j.replayID, forced: j.forced}
+	s := &send{item: destinations.Item{Event: j.event, Known: j.known, Part: p}, part: name, attempt: 1, replayID: j.replayID, forced: j.forced, low: j.low, own: !j.learnt && !p.Slotless}
 	if had {
-		s.attempt, s.firstTry, s.ambig = cur.Attempt+1, cur.FirstTry, cur.Ambiguous
+		s.attempt, s.firstTry, s.ambig, s.hash = cur.Attempt+1, cur.FirstTry, cur.Ambiguous, cur.BodyHash
 		if reopens(j, cur) { // somebody asks for it anew: the limits of the first try are over
-			s.firstTry, s.ambig = nil, false
+			s.firstTry, s.asked = nil, true
+			s.ambig = cur.Ambiguous && cur.State == canonical.StateParked && r.ambiguity(p) == destinations.Look
 		}
 		switch cur.State {
 		case canonical.StateDelivered:
@@ -214,7 +277,7 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 		return nil, nil
 	}
 	if r.mode() == Live && !p.Slotless {
-		reason, err := r.takeSlot(j, p, &s)
+		reason, err := r.takeSlot(j, p, s)
 		if err != nil {
 			return nil, err
 		}
@@ -232,50 +295,7 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]send, err
 		r.dry(j, s)
 		return nil, nil
 	}
-	return []send{s}, nil
-}
-
-// takeSlot takes the slot of a funnel event, looked up over all nodes of its person, or
-// says why another event keeps it.
-func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err error) {
-	if SlotOf(j.event) == "" {
-		return "", nil
-	}
-	node := slotNode(j.event)
-	if j.event.Node == 0 && j.event.CountedBy != "deal" && j.known.Person != 0 { // a deal that found its contact later
-		node = j.known.Person
-	}
-	slot, nodes := slotAt(node, j.event.Name), []canonical.NodeID{node}
-	if j.event.CountedBy != "deal" {
-		nodes = r.People.Cluster(node)
-	}
-	var holder *canonical.EventKey
-	for _, n := range nodes {
-		k := slotKey{p.Name, slotAt(n, j.event.Name)}
-		key, held := r.taken[k]
-		if !held {
-			if key, held, err = r.Ledger.Holder(r.Name, p.Name, k.slot); err != nil {
-				return "", err
-			}
-		}
-		if held && key != j.event.Key() {
-			holder = &key
-			break
-		}
-		if held { // it holds the slot itself: decided before, and not to be judged again
-			s.slot = k.slot
-			return "", nil
-		}
-	}
-	if reason := historyReason(j.event, r.People.History(nodes...), holder); reason != "" && !j.forced {
-		return reason, nil
-	}
-	if holder != nil { // forced: it is sent beside the one that holds the slot
-		return "", nil
-	}
-	s.slot = slot
-	r.taken[slotKey{p.Name, slot}] = j.event.Key()
-	return "", nil
+	return []*send{s}, nil
 }
 
 // recordedMode marks what was done in mode test.
@@ -287,14 +307,24 @@ func (r *run) recordedMode() string {
 }
 
 // dry builds a part and keeps the body.
-func (r *run) dry(j job, s send) {
+func (r *run) dry(j job, s *send) {
 	d := r.decided(j, s.part, canonical.StateSuppressed, canonical.ReasonDryRun, "")
-	request, err := r.Destination.Build([]destinations.Item{s.item})
+	d.Match = r.matched(s.item)
+	request, err := r.adapter().Build([]destinations.Item{s.item})
 	if err != nil {
 		d.State, d.Reason, d.Detail = canonical.StateDead, "unbuildable", err.Error()
 		return
 	}
 	d.Body, d.Value, d.Currency = bodyOf(request, 0), valueOf(request, 0), currencyOf(request, 0)
+	d.BodyHash = bodyHash(request, 0)
+}
+
+// matched says which identifiers the vendor could have been given.
+func (r *run) matched(item destinations.Item) map[string]string {
+	if m, ok := r.adapter().(destinations.Matcher); ok {
+		return m.Match(item)
+	}
+	return nil
 }
 
 func bodyOf(q destinations.Request, i int) json.RawMessage {
@@ -325,17 +355,16 @@ func currencyOf(q destinations.Request, i int) string {
 
 // unanswered says what becomes of an attempt whose answer never came.
 func (r *run) unanswered(d canonical.Delivery, now time.Time) canonical.Delivery {
-	contract := r.Destination.Contract()
-	how := contract.Ambiguous
+	how := r.ambiguity(destinations.Part{})
 	if d.Content != nil {
-		j := job{event: *d.Content, known: known(*d.Content)}
+		j := job{event: *d.Content, known: known(d.Content)}
 		if d.Known != nil {
 			j.known = *d.Known
 		}
 		parts, _ := r.plan(j)
 		for _, p := range parts {
-			if p.Name == planned(d.Part) && p.Ambiguous != "" {
-				how = p.Ambiguous
+			if p.Name == planned(d.Part) {
+				how = r.ambiguity(p)
 			}
 		}
 		event := *d.Content
@@ -347,12 +376,17 @@ func (r *run) unanswered(d canonical.Delivery, now time.Time) canonical.Delivery
 	if d.FirstTry != nil {
 		first = *d.FirstTry
 	}
-	if how == destinations.Hold || contract.ResendWithin > 0 && now.Sub(first) > contract.ResendWithin {
+	if r.held(how, first, now) {
 		d.Reason, d.Due = canonical.ReasonAmbiguous, nil
 		d.Detail = "an attempt's answer never came; it may have arrived"
 		return d
 	}
 	d.Reason, d.Due = canonical.ReasonRetry, &now
 	d.Detail = "an attempt's answer never came; it is sent again under the same event id"
+	if how == destinations.Look {
+		d.Detail = "an attempt's answer never came; the vendor is asked for it before it is sent again"
+		at := now.Add(r.adapter().Contract().LookAfter)
+		d.Due = &at
+	}
 	return d
 }

@@ -15,11 +15,13 @@ import (
 type Mode string
 
 // The modes. Only live takes slots and is counted as sent; test uses the vendor's test
-// facility; dry_run builds, keeps the body and suppresses.
+// facility; dry_run builds, keeps the body and suppresses; paused reads and sends nothing;
+// disabled reads and suppresses.
 const (
 	DryRun   Mode = "dry_run"
 	Test     Mode = "test"
 	Live     Mode = "live"
+	Paused   Mode = "paused"
 	Disabled Mode = "disabled"
 )
 
@@ -52,5 +54,6 @@ type People interface {
 	Touched(from, to int64) []canonical.NodeID
 }
 
-// Routes gives the mapping's line for a canonical name at this destination.
-type Routes func(name string) (canonical.Route, bool)
+// Routes gives the mapping's line for an event at this destination, its condition and
+// expressions evaluated. It changes nothing of the event and answers the same until the mapping changes.
+type Routes func(e *canonical.Event) (canonical.Route, bool)

@@ -54,12 +54,12 @@ func TestAPartThatThePlanNoLongerGivesEnds(t *testing.T) {
 func TestALaneThatLagsDoesNotGiveUpKnownPeople(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.vendor.identify = true
-		b.lane.halt("to be mended")
+		b.halt("to be mended")
 		e := funnel("a", "qualified_lead", 2, 1, 1) // built when nobody knew the person
 		b.people.learn(1, "102")
 		b.give(e)
 		time.Sleep(48 * time.Hour)
-		b.lane.Resume()
+		b.resume()
 		b.settle()
 		b.want(e, "delivered")
 	})
@@ -114,7 +114,7 @@ func TestAnAttemptLeftOpenIsSettledAlsoWhenItsEventIsRefused(t *testing.T) {
 		if err := b.lane.write(t.Context(), []canonical.Delivery{{Destination: "acme", Event: e.Key(), Part: "event", State: canonical.StateIntent, Attempt: 1, At: now, FirstTry: &now, Slot: SlotOf(e)}}); err != nil {
 			t.Fatal(err)
 		}
-		b.lane.Disable()
+		b.disable()
 		b.give(e)
 		b.want(e, "suppressed disabled")
 		d, _, _ := b.ledger.Part("acme", e.Key(), "event")
@@ -163,10 +163,10 @@ func TestADealWithoutAContactWaitsForOne(t *testing.T) {
 func TestALogThatTakesNothingStopsTheLaneBeforeItSends(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		broken := errors.New("no space")
-		r := &run{Lane: b.lane, taken: map[slotKey]canonical.EventKey{}, limiter: b.lane.limiter()}
+		r := newRun(b.lane, nil)
 		b.log.Break(broken)
 		e := funnel("a", "qualified_lead", 2, 1, 1)
-		err := r.work(t.Context(), []job{{event: e, known: known(e)}})
+		err := r.work(t.Context(), []job{{event: e, known: known(&e)}})
 		if !errors.Is(err, broken) || len(b.vendor.sizes) != 0 {
 			t.Errorf("error %v, %d requests: an intent must be durable before a request", err, len(b.vendor.sizes))
 		}

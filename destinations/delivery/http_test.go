@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -42,7 +43,7 @@ const httpSecret = "secret-of-nobody"
 
 func sender(t *testing.T, e Endpoint) Sender {
 	t.Helper()
-	e.Secret = func() string { return httpSecret }
+	e.Secret = func(context.Context) (string, error) { return httpSecret, nil }
 	e.Authorize = func(r *http.Request, _ []byte, secret string) { r.Header.Set("Authorization", "Bearer "+secret) }
 	s, err := NewSender(e)
 	if err != nil {

@@ -2,8 +2,6 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -11,10 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"tributary/canonical"
 	"tributary/destinations"
+	"tributary/internal/budget"
 	"tributary/internal/eventlog"
 )
 
@@ -25,26 +22,39 @@ type Lane struct {
 	Destination destinations.Destination
 	Mode        Mode
 	Routes      Routes
-	Send        Sender
-	Log         eventlog.Log
-	Topics      eventlog.Topics
-	Ledger      *Ledger
-	People      People
-	Policy      Policy
-	Owner       string // this process
-	Logger      *slog.Logger
-	Metrics     *Metrics
+	// Pin, where set, gives the routes that hold for one batch from the first to the last of its
+	// decisions, whatever is loaded meanwhile; nil: Routes.
+	Pin    func() Routes
+	Send   Sender
+	Log    eventlog.Log
+	Topics eventlog.Topics
+	Ledger *Ledger
+	People People
+	Policy Policy
+	// Ambiguous, where not "", is the setting that holds instead of the part's and the contract's.
+	Ambiguous destinations.Ambiguous
+	Budget    *budget.Account // of the vendor account; nil: nothing is paced
+	Owner     string          // this process
+	Logger    *slog.Logger
+	Metrics   *Metrics
 
-	disabled atomic.Bool
+	learnt   atomic.Pointer[learnt]
 	mu       sync.Mutex
-	halted   string // why; "" runs
-	resumed  chan struct{}
 	failures int       // whole requests failed in a row
+	failure  string    // the last one's reason
 	pause    time.Time // the circuit is open until then
 }
 
 // Group is the name of the consumer group that a destination's lane is owned by.
 func Group(prefix, destination string) string { return prefix + "lane." + destination }
+
+// pinned gives the routes for one batch.
+func (l *Lane) pinned() Routes {
+	if l.Pin != nil {
+		return l.Pin()
+	}
+	return l.Routes
+}
 
 // Prepare begins the books of a new destination where the log ends now. Call it before
 // anything is accepted that should reach the destination. Where the local ledger does not
@@ -121,7 +131,8 @@ func (l *Lane) own(ctx context.Context, claim eventlog.Claim) error {
 	if err := l.knowPeople(ctx); err != nil {
 		return err
 	}
-	r := &run{Lane: l, claim: claim, limiter: l.limiter(), taken: map[slotKey]canonical.EventKey{}}
+	r := newRun(l, claim)
+	defer l.Metrics.halted(l.Name, false) // whoever owns it next says so
 	if err := r.recover(ctx); err != nil {
 		return err
 	}
@@ -131,15 +142,6 @@ func (l *Lane) own(ctx context.Context, claim eventlog.Claim) error {
 		}
 	}
 	return ctx.Err()
-}
-
-func (l *Lane) limiter() *rate.Limiter {
-	limits := l.Destination.Contract().Limits
-	if len(limits) == 0 {
-		return rate.NewLimiter(rate.Inf, 1)
-	}
-	first := limits[0]
-	return rate.NewLimiter(rate.Limit(float64(first.Requests)/first.Per.Seconds()), max(first.Requests/10, 1))
 }
 
 // write appends deliveries and waits until the ledger has folded them.
@@ -154,15 +156,37 @@ func (l *Lane) write(ctx context.Context, ds []canonical.Delivery) error {
 	return l.Ledger.Wait(ctx, placed)
 }
 
+// record appends deliveries, which then are durable; folded waits until the ledger has them.
+func (r *run) record(ctx context.Context, ds []canonical.Delivery) error {
+	if len(ds) == 0 {
+		return nil
+	}
+	placed, err := r.append(ctx, ds)
+	for _, p := range placed {
+		r.written[p.Partition] = max(r.written[p.Partition], p.Offset)
+	}
+	return err
+}
+
+// folded returns once the ledger has everything recorded: nothing may be decided before.
+func (r *run) folded(ctx context.Context) error {
+	wanted := make([]eventlog.Record, 0, len(r.written))
+	for p, offset := range r.written {
+		wanted = append(wanted, eventlog.Record{Partition: p, Offset: offset})
+	}
+	clear(r.written)
+	return r.Ledger.Wait(ctx, wanted)
+}
+
 func (l *Lane) append(ctx context.Context, ds []canonical.Delivery) ([]eventlog.Record, error) {
 	records := make([]eventlog.Record, len(ds))
 	for i, d := range ds {
-		v, err := json.Marshal(d)
+		v, err := d.AppendJSON(make([]byte, 0, 640))
 		if err != nil {
 			return nil, fmt.Errorf("write delivery of %s: %w", d.Event.ID, err)
 		}
 		key := []byte(d.Event.ID)
-		if d.State == canonical.StateActivation {
+		if d.State == canonical.StateActivation || d.State == canonical.StateControl { // one partition orders them
 			key = []byte(d.Destination)
 		}
 		records[i] = eventlog.Record{Key: key, Value: v, Type: eventlog.TypeDelivery, Version: eventlog.Schema}
@@ -177,84 +201,6 @@ func (l *Lane) append(ctx context.Context, ds []canonical.Delivery) ([]eventlog.
 	return placed, nil
 }
 
-// Halted says why the lane stands still; "" when it runs.
-func (l *Lane) Halted() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.halted
-}
-
-// Resume lets a halted lane try again.
-func (l *Lane) Resume() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.halted != "" {
-		l.halted = ""
-		close(l.resumed)
-	}
-}
-
-// Disable makes the lane give up its destination until the process ends: it reads on
-// and suppresses, so that the log is not held up by a halt nobody mends.
-func (l *Lane) Disable() {
-	l.disabled.Store(true)
-	l.Resume()
-}
-
-// mode is the configured mode, unless the lane was disabled.
-func (l *Lane) mode() Mode {
-	if l.disabled.Load() {
-		return Disabled
-	}
-	return l.Mode
-}
-
-func (l *Lane) halt(why string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.halted == "" {
-		l.resumed = make(chan struct{})
-	}
-	l.halted = why
-	l.Metrics.halted(l.Name, true)
-	l.Logger.Error("destination halted: its backlog is kept; mend the cause, then resume it", "destination", l.Name, "reason", why)
-}
-
-// waitRunning returns when the lane is not halted and its circuit lets something pass.
-func (l *Lane) waitRunning(ctx context.Context) error {
-	for {
-		l.mu.Lock()
-		halted, resumed, pause := l.halted, l.resumed, time.Until(l.pause)
-		l.mu.Unlock()
-		switch {
-		case halted != "":
-			select {
-			case <-resumed:
-				l.Metrics.halted(l.Name, false)
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		case pause > 0:
-			if err := sleep(ctx, pause); err != nil {
-				return err
-			}
-		default:
-			return nil
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // open is true while the vendor is taken to be down: one probe at a time.
 func (l *Lane) open() bool {
 	l.mu.Lock()
@@ -262,15 +208,20 @@ func (l *Lane) open() bool {
 	return l.failures > 0
 }
 
-// note tells the circuit how a request went.
-func (l *Lane) note(down bool, after time.Duration) {
+// closeCircuit takes the vendor to be up again.
+func (l *Lane) closeCircuit() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !down {
-		l.failures, l.pause = 0, time.Time{}
-		return
-	}
+	l.failures, l.failure, l.pause = 0, "", time.Time{}
+}
+
+// trip notes a request that failed whole: the lane waits, with a growing random pause and
+// at least as long as the vendor asked, before it tries again.
+func (l *Lane) trip(why string, after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.failures++
+	l.failure = why
 	l.pause = time.Now().Add(max(after, backoff(l.Policy, l.failures, rand.Float64())))
 }
 
@@ -279,5 +230,3 @@ func (l *Lane) resumeAt() time.Time {
 	defer l.mu.Unlock()
 	return l.pause
 }
-
-var errStopped = errors.New("the lane stopped before this was sent")

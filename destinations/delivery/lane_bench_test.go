@@ -14,6 +14,7 @@ import (
 
 	"tributary/canonical"
 	"tributary/destinations"
+	"tributary/identity/pebblestore"
 	"tributary/internal/eventlog"
 	"tributary/internal/eventlog/memlog"
 )
@@ -25,7 +26,7 @@ func BenchmarkLane(b *testing.B) {
 	if err := log.Ensure(b.Context(), topics.Wanted(2, time.Hour, time.Hour)...); err != nil {
 		b.Fatal(err)
 	}
-	db, err := pebble.Open("state", &pebble.Options{FS: vfs.NewMem(), Logger: silent{}})
+	db, err := pebble.Open("state", pebblestore.Tune(&pebble.Options{FS: vfs.NewMem(), Logger: silent{}}))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func BenchmarkLane(b *testing.B) {
 	lane := &Lane{
 		Name: "acme", Destination: v, Mode: Live, Log: log, Topics: topics, Ledger: ledger, People: newPeople(),
 		Policy: DefaultPolicy(), Owner: "test", Logger: slog.New(slog.DiscardHandler),
-		Routes: func(name string) (canonical.Route, bool) { return canonical.Route{Event: name}, true },
+		Routes: func(e *canonical.Event) (canonical.Route, bool) { return canonical.Route{Event: e.Name}, true },
 		Send: func(ctx context.Context, q destinations.Request) (destinations.Response, error) {
 			r, err := v.send(ctx, q)
 			v.mu.Lock()

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // start opens a fresh ledger and runs the lane, as a process does that finds no local state.
-func (b *bench) start() {
+func (b *bench) start(change ...func(*Lane)) {
 	db, err := pebble.Open("state", &pebble.Options{FS: vfs.NewMem(), Logger: silent{}})
 	if err != nil {
 		b.t.Fatal(err)
@@ -56,7 +57,12 @@ func (b *bench) start() {
 	b.lane = &Lane{
 		Name: "acme", Destination: b.vendor, Mode: Live, Log: b.log, Topics: b.topics, Ledger: b.ledger, People: b.people,
 		Policy: policy, Owner: "test", Logger: slog.New(slog.DiscardHandler), Send: b.vendor.send,
-		Routes: func(name string) (canonical.Route, bool) { return canonical.Route{Event: name}, name != "page_viewed" },
+		Routes: func(e *canonical.Event) (canonical.Route, bool) {
+			return canonical.Route{Event: e.Name}, e.Name != "page_viewed"
+		},
+	}
+	for _, f := range change {
+		f(b.lane)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -103,12 +109,21 @@ func (silent) Fatalf(f string, a ...any) {
 func (b *bench) give(events ...canonical.Event) {
 	b.t.Helper()
 	for _, e := range events {
-		v, _ := json.Marshal(e)
-		if _, err := b.log.Append(b.t.Context(), b.topics.Events, eventlog.Record{Key: []byte(e.ID), Value: v, Type: eventlog.TypeEvent, Version: eventlog.Schema}); err != nil {
-			b.t.Fatal(err)
-		}
+		b.appendAll([]canonical.Event{e})
 	}
 	b.settle()
+}
+
+func (b *bench) appendAll(events []canonical.Event) {
+	b.t.Helper()
+	records := make([]eventlog.Record, len(events))
+	for i, e := range events {
+		v, _ := json.Marshal(e)
+		records[i] = eventlog.Record{Key: []byte(e.ID), Value: v, Type: eventlog.TypeEvent, Version: eventlog.Schema}
+	}
+	if _, err := b.log.Append(b.t.Context(), b.topics.Events, records...); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bench) replay(id string, e canonical.Event, force bool) {
@@ -226,6 +241,8 @@ type vendor struct {
 	times    []time.Time
 	parts    []destinations.Part
 	breaks   error
+	lose     bool          // what the next unanswered request holds arrives all the same
+	after    time.Duration // what a 429 asks for; 0: a minute
 }
 
 // answer scripts the next answers, also while the lane is at work.
@@ -233,6 +250,13 @@ func (v *vendor) answer(statuses ...int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.answers = statuses
+}
+
+// requests is how many were made.
+func (v *vendor) requests() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.sizes)
 }
 
 // plan changes what an event becomes.
@@ -292,6 +316,11 @@ func (v *vendor) send(ctx context.Context, q destinations.Request) (destinations
 		status, v.answers = v.answers[0], v.answers[1:]
 	}
 	if status == 0 {
+		for _, b := range q.Bodies {
+			if v.lose {
+				v.got = append(v.got, canonical.EventID(strings.Trim(string(b), `"`)))
+			}
+		}
 		return destinations.Response{}, v.breaks
 	}
 	var ids []canonical.EventID
@@ -312,10 +341,12 @@ func (v *vendor) Classify(batch []destinations.Item, a destinations.Response) []
 	switch {
 	case a.Status == 200:
 		return destinations.All(batch, destinations.Outcome{Verdict: destinations.Delivered})
+	case a.Status == 202: // a page that says nothing of any item
+		return destinations.All(batch, destinations.Outcome{Verdict: destinations.Retry, Reason: "unreadable", Unknown: true})
 	case a.Status == 401:
 		return destinations.All(batch, destinations.Outcome{Verdict: destinations.Halt, Reason: "unauthorized"})
 	case a.Status == 429:
-		return destinations.All(batch, destinations.Outcome{Verdict: destinations.Retry, Reason: "busy", After: time.Minute})
+		return destinations.All(batch, destinations.Outcome{Verdict: destinations.Retry, Reason: "busy", After: cmp.Or(v.after, time.Minute)})
 	case a.Status/100 == 5:
 		return destinations.All(batch, destinations.Outcome{Verdict: destinations.Retry, Reason: "down", Unknown: true})
 	}
@@ -446,7 +477,7 @@ func TestAHaltedLaneKeepsItsBacklogUntilResumed(t *testing.T) {
 		if b.lane.Halted() != "unauthorized" || len(b.vendor.sizes) != 1 {
 			t.Errorf("halted %q after %d requests", b.lane.Halted(), len(b.vendor.sizes))
 		}
-		b.lane.Resume()
+		b.resume()
 		b.settle()
 		b.want(first, "delivered")
 		b.want(later, "delivered")
@@ -525,10 +556,10 @@ func TestWhatIsTooOldIsSaidSo(t *testing.T) {
 		b.want(old, "suppressed too_old")
 		b.give(young)
 		b.want(young, "parked retry")
-		if p, _ := b.lane.Prospect(old, false); p != canonical.ReasonTooOld {
+		if p := b.prospect(old, false); p != canonical.ReasonTooOld {
 			t.Errorf("prospect %q", p)
 		}
-		if p, _ := b.lane.Prospect(young, false); p != "" {
+		if p := b.prospect(young, false); !Class(p).Sends() {
 			t.Errorf("prospect %q", p)
 		}
 	})

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,14 +27,25 @@ type Ledger struct {
 	db     *pebble.DB
 	prefix []byte
 
-	mu      sync.Mutex
-	next    map[int]int64 // by partition, the offset to fold next
-	changed chan struct{}
+	folding    sync.Mutex                     // held by whoever folds
+	lately     map[string]*canonical.Delivery // of folding: what is being folded, and intents folded lately, by key
+	mu         sync.Mutex                     // of what follows
+	next       map[int]int64                  // by partition, the offset to fold next
+	changed    chan struct{}
+	controls   map[string]canonical.Delivery // by destination, the last control record
+	controlled chan struct{}                 // closed and replaced when controls change
 }
+
+// layout is the version of what stands under the prefix. What another version folded is
+// thrown away and folded again.
+const layout = "2"
 
 // OpenLedger opens the ledger kept in db under prefix.
 func OpenLedger(db *pebble.DB, prefix string) (*Ledger, error) {
-	l := &Ledger{db: db, prefix: []byte(prefix), next: map[int]int64{}, changed: make(chan struct{})}
+	l := &Ledger{db: db, prefix: []byte(prefix), lately: map[string]*canonical.Delivery{}, next: map[int]int64{}, changed: make(chan struct{}), controls: map[string]canonical.Delivery{}, controlled: make(chan struct{})}
+	if err := l.settleLayout(); err != nil {
+		return nil, fmt.Errorf("open the ledger: %w", err)
+	}
 	err := l.scan("o", func(key []string, value []byte) error {
 		var p int
 		if _, err := fmt.Sscanf(key[0], "%d", &p); err != nil {
@@ -42,12 +54,43 @@ func OpenLedger(db *pebble.DB, prefix string) (*Ledger, error) {
 		l.next[p] = int64(binary.BigEndian.Uint64(value))
 		return nil
 	})
-	return l, err
+	if err != nil {
+		return l, err
+	}
+	return l, l.scan("c", func(key []string, value []byte) error {
+		d, err := canonical.ReadDelivery(value)
+		l.controls[key[0]] = d
+		return err
+	})
+}
+
+// settleLayout empties a ledger of another layout.
+func (l *Ledger) settleLayout() error {
+	key := l.key("v")
+	v, closer, err := l.db.Get(key)
+	if err == nil {
+		same := string(v) == layout
+		closer.Close()
+		if same {
+			return nil
+		}
+	} else if !errors.Is(err, pebble.ErrNotFound) {
+		return err
+	}
+	end := append(bytes.Clone(l.prefix), 0xff)
+	if err := l.db.DeleteRange(l.prefix, end, pebble.NoSync); err != nil {
+		return err
+	}
+	return l.db.Set(key, []byte(layout), pebble.NoSync)
 }
 
 // The parts of a key are joined by NUL, which no name holds.
 func (l *Ledger) key(parts ...string) []byte {
-	b := bytes.Clone(l.prefix)
+	n := len(l.prefix) + len(parts)
+	for _, p := range parts {
+		n += len(p)
+	}
+	b := append(make([]byte, 0, n), l.prefix...)
 	for i, p := range parts {
 		if i > 0 {
 			b = append(b, 0)
@@ -59,10 +102,20 @@ func (l *Ledger) key(parts ...string) []byte {
 
 // scan walks every key below the parts given; fn gets the rest of the key.
 func (l *Ledger) scan(first string, fn func(rest []string, value []byte) error, more ...string) error {
+	return l.scanAfter(first, "", fn, more...)
+}
+
+// scanAfter walks the keys below the parts given that come behind one whose rest is
+// after; "" walks all.
+func (l *Ledger) scanAfter(first, after string, fn func(rest []string, value []byte) error, more ...string) error {
 	lo := append(l.key(append([]string{first}, more...)...), 0)
 	hi := bytes.Clone(lo)
 	hi[len(hi)-1] = 1
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	from := lo
+	if after != "" {
+		from = append(append(bytes.Clone(lo), after...), 0)
+	}
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: hi})
 	if err != nil {
 		return err
 	}
@@ -90,87 +143,134 @@ func (l *Ledger) Next(partition int) int64 {
 // Apply folds records of deliveries: each partition's in order, those below Next are
 // skipped. The state and the offsets are written together.
 func (l *Ledger) Apply(records []eventlog.Record) error {
+	l.folding.Lock()
+	defer l.folding.Unlock()
+	next := map[int]int64{}
+	controls := map[string]canonical.Delivery{}
+	err := l.write(func(batch *pebble.Batch) error {
+		for _, r := range records {
+			at, ok := next[r.Partition]
+			if !ok {
+				at = l.Next(r.Partition)
+			}
+			if r.Offset < at {
+				continue
+			}
+			if r.Type != eventlog.TypeDelivery || r.Version != eventlog.Schema {
+				return fmt.Errorf("deliveries %d/%d holds a %s of version %d, which this version does not read; run the version that wrote it, or a later one", r.Partition, r.Offset, r.Type, r.Version)
+			}
+			d, err := canonical.ReadDelivery(r.Value)
+			if err != nil {
+				return fmt.Errorf("read delivery %d/%d: %w", r.Partition, r.Offset, err)
+			}
+			if d.State == canonical.StateControl {
+				controls[d.Destination] = d
+			}
+			if err := l.fold(batch, &d, r.Value); err != nil {
+				return err
+			}
+			next[r.Partition] = r.Offset + 1
+		}
+		for p, n := range next {
+			if err := batch.Set(l.key("o", fmt.Sprint(p)), binary.BigEndian.AppendUint64(nil, uint64(n)), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	l.folded(next, controls)
+	return nil
+}
+
+// mostLately bounds the intents that are kept at hand until their outcomes are folded.
+const mostLately = 5000
+
+// write writes what fold does in one batch. What was folded stays at hand for the rest of the
+// batch, and intents for the next ones: most get an outcome soon. folding is held.
+func (l *Ledger) write(fold func(b *pebble.Batch) error) error {
+	batch := l.db.NewBatch()
+	defer batch.Close()
+	err := fold(batch)
+	if err == nil {
+		if err = batch.Commit(pebble.NoSync); err != nil { // a cache of the topic: what is lost is folded again
+			err = fmt.Errorf("write ledger: %w", err)
+		}
+	}
+	if err != nil || len(l.lately) > mostLately {
+		clear(l.lately)
+		return err
+	}
+	maps.DeleteFunc(l.lately, func(_ string, d *canonical.Delivery) bool { return d.State != canonical.StateIntent })
+	return nil
+}
+
+// folded tells whoever waits how far the ledger is.
+func (l *Ledger) folded(next map[int]int64, controls map[string]canonical.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	batch := l.db.NewIndexedBatch()
-	defer batch.Close()
-	next := map[int]int64{}
-	for _, r := range records {
-		at, ok := next[r.Partition]
-		if !ok {
-			at = l.next[r.Partition]
-		}
-		if r.Offset < at {
-			continue
-		}
-		if r.Type != eventlog.TypeDelivery || r.Version != eventlog.Schema {
-			return fmt.Errorf("deliveries %d/%d holds a %s of version %d, which this version does not read; run the version that wrote it, or a later one", r.Partition, r.Offset, r.Type, r.Version)
-		}
-		var d canonical.Delivery
-		if err := json.Unmarshal(r.Value, &d); err != nil {
-			return fmt.Errorf("read delivery %d/%d: %w", r.Partition, r.Offset, err)
-		}
-		if err := l.fold(batch, d); err != nil {
-			return err
-		}
-		next[r.Partition] = r.Offset + 1
-	}
-	for p, n := range next {
-		if err := batch.Set(l.key("o", fmt.Sprint(p)), binary.BigEndian.AppendUint64(nil, uint64(n)), nil); err != nil {
-			return err
-		}
-	}
-	if err := batch.Commit(pebble.NoSync); err != nil { // a cache of the topic: what is lost is folded again
-		return fmt.Errorf("write ledger: %w", err)
-	}
-	for p, n := range next {
-		l.next[p] = n
+	maps.Copy(l.next, next)
+	if len(controls) > 0 {
+		maps.Copy(l.controls, controls)
+		close(l.controlled)
+		l.controlled = make(chan struct{})
 	}
 	close(l.changed)
 	l.changed = make(chan struct{})
-	return nil
 }
 
 // Advance moves a partition's next offset forward without a record: the log holds none
 // below it any more, and what they said was folded from elsewhere.
 func (l *Ledger) Advance(partition int, next int64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if next <= l.next[partition] {
+	l.folding.Lock()
+	defer l.folding.Unlock()
+	if next <= l.Next(partition) {
 		return nil
 	}
 	if err := l.db.Set(l.key("o", fmt.Sprint(partition)), binary.BigEndian.AppendUint64(nil, uint64(next)), pebble.NoSync); err != nil {
 		return fmt.Errorf("write ledger: %w", err)
 	}
-	l.next[partition] = next
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.folded(map[int]int64{partition: next}, nil)
 	return nil
 }
 
 // Restore folds a delivery that the log no longer holds, such as one read back from the
 // warehouse, in the order it was written.
 func (l *Ledger) Restore(d canonical.Delivery) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	batch := l.db.NewIndexedBatch()
-	defer batch.Close()
-	if err := l.fold(batch, d); err != nil {
+	l.folding.Lock()
+	defer l.folding.Unlock()
+	control := d
+	if err := l.write(func(b *pebble.Batch) error { return l.fold(b, &d, nil) }); err != nil {
 		return err
 	}
-	return batch.Commit(pebble.NoSync)
+	if d.State == canonical.StateControl {
+		l.folded(nil, map[string]canonical.Delivery{d.Destination: control})
+	}
+	return nil
 }
 
-func (l *Ledger) fold(b *pebble.Batch, d canonical.Delivery) error {
-	if d.State == canonical.StateActivation {
+// fold takes one record into the state. text is the record as it was written, nil where it
+// is not at hand: mostly it is what the ledger keeps. d is the ledger's from now on.
+func (l *Ledger) fold(b *pebble.Batch, d *canonical.Delivery, text []byte) error {
+	switch d.State {
+	case canonical.StateActivation:
 		return l.activate(b, d)
+	case canonical.StateControl: // the last one holds
+		return l.put(b, l.key("c", d.Destination), d, text)
 	}
 	key := l.partKey(d)
-	cur, had, err := l.get(b, key)
+	cur, had, err := l.standing(key)
 	if err != nil {
 		return err
 	}
-	if had && cur.State.Terminal() {
+	if d.Reason == canonical.ReasonDiscarded && d.State == canonical.StateSuppressed {
+		if !had || !discardable(*cur) {
+			return nil // meanwhile something else became of it
+		}
+		d.ReplayID, d.Attempt, text = cur.ReplayID, cur.Attempt, nil // of its last attempt: only a later replay takes it up again
+	} else if had && cur.State.Terminal() {
 		if d.ReplayID == "" || d.ReplayID == cur.ReplayID || cur.State == canonical.StateDelivered {
 			return nil // the first terminal record wins
 		}
@@ -179,45 +279,76 @@ func (l *Ledger) fold(b *pebble.Batch, d canonical.Delivery) error {
 		return nil // an owner that was fenced off speaks late
 	}
 	if had {
-		if err := l.unindex(b, cur); err != nil {
-			return err
+		if d.FirstTry == nil && d.ReplayID == cur.ReplayID && cur.FirstTry != nil {
+			d.FirstTry, text = cur.FirstTry, nil
 		}
-		if d.FirstTry == nil && d.ReplayID == cur.ReplayID {
-			d.FirstTry = cur.FirstTry
-		}
-		if d.Content == nil { // an attempt at a parked item keeps what to send
-			d.Content = cur.Content
+		if d.Content == nil && cur.Content != nil { // an attempt at a parked item keeps what to send
+			d.Content, text = cur.Content, nil
 		}
 	}
-	if err := l.index(b, d); err != nil {
+	if d.State.Terminal() && d.Content != nil {
+		d.Content, text = nil, nil
+	}
+	if err := l.reindex(b, cur, d); err != nil {
 		return err
 	}
-	return l.put(b, key, d)
+	return l.put(b, key, d, text)
 }
 
-func (l *Ledger) activate(b *pebble.Batch, d canonical.Delivery) error {
+func (l *Ledger) activate(b *pebble.Batch, d *canonical.Delivery) error {
 	key := l.key("a", d.Destination)
-	if _, had, err := l.get(b, key); err != nil || had {
+	if _, had, err := l.standing(key); err != nil || had {
 		return err // the first activation is the one
 	}
-	return l.put(b, key, d)
+	return l.put(b, key, d, nil)
 }
 
-func (l *Ledger) partKey(d canonical.Delivery) []byte {
+// standing is what stands under a key, with what is being folded.
+func (l *Ledger) standing(key []byte) (*canonical.Delivery, bool, error) {
+	if d, had := l.lately[string(key)]; had {
+		return d, true, nil
+	}
+	d, had, err := l.get(l.db, key)
+	return &d, had, err
+}
+
+// put writes a state, and keeps it at hand for the rest of the batch.
+func (l *Ledger) put(b *pebble.Batch, key []byte, d *canonical.Delivery, text []byte) error {
+	if text == nil {
+		var err error
+		if text, err = d.AppendJSON(nil); err != nil {
+			return err
+		}
+	}
+	l.lately[string(key)] = d
+	return b.Set(key, text, nil)
+}
+
+func (l *Ledger) partKey(d *canonical.Delivery) []byte {
 	return l.key("p", d.Destination, d.Event.String(), d.Part)
 }
 
-// indexes lists the keys under which a state can be found again.
-func (l *Ledger) indexes(d canonical.Delivery) [][]byte {
-	var keys [][]byte
-	holds := d.State == canonical.StateIntent || d.State == canonical.StateParked || d.State == canonical.StateDelivered
-	if d.Slot != "" && holds {
-		keys = append(keys, l.key("s", d.Destination, d.Part, d.Slot, d.Event.String()))
+// heldSlot is the slot that a state holds, "" for none.
+func heldSlot(d *canonical.Delivery) string {
+	switch d.State {
+	case canonical.StateIntent, canonical.StateParked, canonical.StateDelivered:
+		return d.Slot
 	}
+	return ""
+}
+
+// indexes lists the keys under which a state can be found again, but for its slot.
+func (l *Ledger) indexes(d *canonical.Delivery) [][]byte {
+	var keys [][]byte
 	switch d.State {
 	case canonical.StateIntent:
 		keys = append(keys, l.key("i", d.Destination, d.Event.String(), d.Part))
+	case canonical.StateDead:
+		keys = append(keys, l.listKey(*d, Dead))
 	case canonical.StateParked:
+		if discardable(*d) {
+			keys = append(keys, l.listKey(*d, Held))
+		}
 		if d.Due != nil {
 			keys = append(keys, l.key("d", d.Destination, dueText(*d.Due), d.Event.String(), d.Part))
 		}
@@ -239,33 +370,37 @@ func waitsUnder(e canonical.Event) canonical.NodeID {
 
 func dueText(t time.Time) string { return fmt.Sprintf("%020d", max(t.UnixMilli(), 0)) }
 
-func (l *Ledger) index(b *pebble.Batch, d canonical.Delivery) error {
-	for _, k := range l.indexes(d) {
-		if err := b.Set(k, nil, nil); err != nil {
-			return err
+// reindex moves a part from the keys of its old state to those of the new; what both have
+// is left as it is.
+func (l *Ledger) reindex(b *pebble.Batch, old, now *canonical.Delivery) error {
+	gone, come := l.indexes(old), l.indexes(now)
+	if was, is := heldSlot(old), heldSlot(now); was != is {
+		slot := func(s string) []byte { return l.key("s", now.Destination, now.Part, s, now.Event.String()) }
+		if was != "" {
+			gone = append(gone, slot(was))
+		}
+		if is != "" {
+			come = append(come, slot(is))
+		}
+	}
+	has := func(keys [][]byte, k []byte) bool {
+		return slices.ContainsFunc(keys, func(other []byte) bool { return bytes.Equal(k, other) })
+	}
+	for _, k := range gone {
+		if !has(come, k) {
+			if err := b.Delete(k, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range come {
+		if !has(gone, k) {
+			if err := b.Set(k, nil, nil); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
-}
-
-func (l *Ledger) unindex(b *pebble.Batch, d canonical.Delivery) error {
-	for _, k := range l.indexes(d) {
-		if err := b.Delete(k, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *Ledger) put(b *pebble.Batch, key []byte, d canonical.Delivery) error {
-	if d.State.Terminal() {
-		d.Content = nil
-	}
-	v, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
-	return b.Set(key, v, nil)
 }
 
 func (l *Ledger) get(r pebble.Reader, key []byte) (canonical.Delivery, bool, error) {
@@ -278,112 +413,8 @@ func (l *Ledger) get(r pebble.Reader, key []byte) (canonical.Delivery, bool, err
 		return d, false, fmt.Errorf("read ledger: %w", err)
 	}
 	defer closer.Close()
-	return d, true, json.Unmarshal(v, &d)
-}
-
-// Part gives the state of one part; false: none yet.
-func (l *Ledger) Part(dest string, key canonical.EventKey, part string) (canonical.Delivery, bool, error) {
-	return l.get(l.db, l.key("p", dest, key.String(), part))
-}
-
-// Event gives the states of all parts of an event at a destination.
-func (l *Ledger) Event(dest string, key canonical.EventKey) ([]canonical.Delivery, error) {
-	var out []canonical.Delivery
-	err := l.scan("p", func(_ []string, value []byte) error {
-		var d canonical.Delivery
-		err := json.Unmarshal(value, &d)
-		out = append(out, d)
-		return err
-	}, dest, key.String())
-	return out, err
-}
-
-// each visits every part's state at a destination, an event's parts side by side.
-func (l *Ledger) each(dest string, visit func(canonical.Delivery)) error {
-	return l.scan("p", func(_ []string, value []byte) error {
-		var d canonical.Delivery
-		err := json.Unmarshal(value, &d)
-		visit(d)
-		return err
-	}, dest)
-}
-
-// Holder gives the event that holds a slot at a destination's part; false: it is free.
-func (l *Ledger) Holder(dest, part, slot string) (canonical.EventKey, bool, error) {
-	var key canonical.EventKey
-	var found bool
-	err := l.scan("s", func(rest []string, _ []byte) error {
-		name, id, _ := strings.Cut(rest[0], "|")
-		key, found = canonical.EventKey{Name: name, ID: canonical.EventID(id)}, true
-		return errStop
-	}, dest, part, slot)
-	return key, found, err
-}
-
-// Due gives up to max parked parts whose due time has come, the earliest first, and the
-// next due time after those (zero: none).
-func (l *Ledger) Due(dest string, now time.Time, limit int) (due []canonical.Delivery, next time.Time, err error) {
-	until := dueText(now)
-	err = l.scan("d", func(rest []string, _ []byte) error {
-		if rest[0] > until || len(due) >= limit {
-			var ms int64
-			if _, err := fmt.Sscanf(rest[0], "%d", &ms); err != nil {
-				return err
-			}
-			next = canonical.FromMillis(ms)
-			return errStop
-		}
-		d, had, err := l.get(l.db, l.key("p", dest, rest[1], rest[2]))
-		if had {
-			due = append(due, d)
-		}
-		return err
-	}, dest)
-	return due, next, err
-}
-
-// Awaiting gives the parked parts that wait for the person of a node to be known.
-func (l *Ledger) Awaiting(dest string, node canonical.NodeID) ([]canonical.Delivery, error) {
-	var out []canonical.Delivery
-	err := l.scan("w", func(rest []string, _ []byte) error {
-		d, had, err := l.get(l.db, l.key("p", dest, rest[0], rest[1]))
-		if had {
-			out = append(out, d)
-		}
-		return err
-	}, dest, node.String())
-	return out, err
-}
-
-// AllAwaiting gives every part of a destination that waits to be known.
-func (l *Ledger) AllAwaiting(dest string) ([]canonical.Delivery, error) {
-	var out []canonical.Delivery
-	err := l.scan("w", func(rest []string, _ []byte) error {
-		d, had, err := l.get(l.db, l.key("p", dest, rest[1], rest[2]))
-		if had {
-			out = append(out, d)
-		}
-		return err
-	}, dest)
-	return out, err
-}
-
-// Open gives the intents without an outcome: attempts that a dead owner left behind.
-func (l *Ledger) Open(dest string) ([]canonical.Delivery, error) {
-	var out []canonical.Delivery
-	err := l.scan("i", func(rest []string, _ []byte) error {
-		d, had, err := l.get(l.db, l.key("p", dest, rest[0], rest[1]))
-		if had {
-			out = append(out, d)
-		}
-		return err
-	}, dest)
-	return out, err
-}
-
-// Activation gives the record with which a destination's books begin.
-func (l *Ledger) Activation(dest string) (canonical.Delivery, bool, error) {
-	return l.get(l.db, l.key("a", dest))
+	d, err = canonical.ReadDelivery(v)
+	return d, true, err
 }
 
 // Wait returns once every record given is folded.

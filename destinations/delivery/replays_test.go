@@ -90,7 +90,7 @@ func TestAForcedPartThatDiesLeavesTheEventDelivered(t *testing.T) {
 		if got := Worst(parts).State; got != canonical.StateDelivered {
 			t.Errorf("the event is %s", got)
 		}
-		if p, _ := b.lane.Prospect(e, false); p != HasIt {
+		if p := b.prospect(e, false); p != string(AlreadyThere) {
 			t.Errorf("a plain replay would come to %q", p)
 		}
 	})
@@ -102,7 +102,7 @@ func TestAHeldPartIsNotSentBecauseItsEventWakes(t *testing.T) {
 		e := funnel("a", "qualified_lead", 2, 1, 1)
 		b.give(e)
 		b.want(e, "parked awaiting_identity")
-		b.lane.halt("nothing moves in this process any more")
+		b.halt("nothing moves in this process any more")
 		// The process had sent the part when it was killed, before it could end the event's wait.
 		now, content := time.Now().UTC(), e
 		content.Known = &canonical.Known{Identifiers: []canonical.Identifier{{Scheme: canonical.HubSpotContact, Value: "102"}}}
@@ -176,10 +176,10 @@ func TestAForcedReplayIsNotHeldBackByTheLedgersHorizon(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		e := funnel("a", "qualified_lead", 2, 1, 1)
 		e.ReceivedAt = time.Now().Add(-200 * 24 * time.Hour)
-		if p, _ := b.lane.Prospect(e, false); p != canonical.ReasonLedgerExpired {
+		if p := b.prospect(e, false); p != canonical.ReasonLedgerExpired {
 			t.Errorf("prospect %q", p)
 		}
-		if p, _ := b.lane.Prospect(e, true); p != "" {
+		if p := b.prospect(e, true); p != string(NewlyEligible) {
 			t.Errorf("prospect of a forced one %q", p)
 		}
 		b.replay("r1", e, true)

@@ -2,11 +2,9 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"tributary/canonical"
 	"tributary/destinations"
@@ -16,13 +14,43 @@ import (
 // A run is a lane while this process owns it: what it must remember between cycles.
 type run struct {
 	*Lane
+	Routes  Routes // of this cycle: one batch is decided by one mapping
 	claim   eventlog.Claim
-	limiter *rate.Limiter
 	taken   map[slotKey]canonical.EventKey // slots taken in this cycle, before the ledger knows
+	begun   bool                           // everything that waited before was looked at
 	seen    int64                          // identity offset up to which waiting items were woken
 	due     time.Time                      // next due time known; zero: none
+	stood   time.Time                      // the control record that was last acted on
 	outbox  []canonical.Delivery           // decided in this cycle, not yet written
 	closing []canonical.Delivery           // to be written once the parts have their states
+	refusal string                         // why the last event refused as a whole was
+	at      time.Time                      // of deciding, where Preview.At says it; zero: now
+	written map[int]int64                  // by partition of deliveries, the last record written since folded
+
+	ahead reading           // read while the last turn was worked on, not yet taken up
+	low   []job             // orders that give way, read and not yet taken up
+	reads map[place]int64   // by partition read, the offset to go on at
+	kept  map[place][]int64 // the offsets of the orders in low: nothing from the first of them on is committed
+	turn  int               // of cycles
+
+	left map[canonical.EventKey][]canonical.Delivery // attempts of a dead owner at events that are read again
+
+	learnAt    time.Time // when to look at the vendor account again
+	learnFails int       // times in a row that this failed
+}
+
+func newRun(l *Lane, claim eventlog.Claim) *run {
+	r := &run{Lane: l, Routes: l.pinned(), claim: claim, taken: map[slotKey]canonical.EventKey{}, written: map[int]int64{}, reads: map[place]int64{}, kept: map[place][]int64{}}
+	_, _, r.stood = l.Standing()
+	return r
+}
+
+// now is the time of deciding.
+func (r *run) now() time.Time {
+	if !r.at.IsZero() {
+		return r.at.UTC()
+	}
+	return time.Now().UTC()
 }
 
 type slotKey struct{ part, slot string }
@@ -33,8 +61,14 @@ type job struct {
 	known    canonical.Known
 	replayID string
 	forced   bool
+	only     func(part string) bool // the parts of the plan that a replay means; nil: all
+	low      bool                   // gives way to what is live
+	learnt   bool                   // known is not what the event came with
+	from     place                  // of an order: where it was read
+	offset   int64
 	// resumed is the parked part that this job takes up again; nil: every part is meant.
 	resumed *canonical.Delivery
+	due     time.Time // when the mapping's delay is over
 }
 
 // A send is one part that was decided to go.
@@ -46,102 +80,97 @@ type send struct {
 	replayID string
 	forced   bool
 	slot     string
-	ambig    bool // an earlier attempt's answer never came
+	ambig    bool   // an earlier attempt's answer never came
+	looked   bool   // and the vendor surely does not have it
+	asked    bool   // somebody asked for it anew
+	open     bool   // its intent is on record and its outcome is not
+	low      bool   // gives way to what is live
+	own      bool   // what is known is what its event came with
+	suspect  bool   // the vendor's words point at it
+	deaf     bool   // such words were wrong before: they are not heard again
+	hash     string // of the body of the last attempt
+	match    map[string]string
 }
 
-// recover turns the intents a dead owner left into parked items, and wakes those whose
-// person became known meanwhile.
+// recover turns the intents a dead owner left into parked items.
 func (r *run) recover(ctx context.Context) error {
+	r.left = map[canonical.EventKey][]canonical.Delivery{}
 	open, err := r.Ledger.Open(r.Name)
 	if err != nil {
 		return err
 	}
 	for _, d := range open {
 		if d.Content == nil {
+			r.left[d.Event] = append(r.left[d.Event], d)
 			continue // its event was never finished: it is read again and dealt with then
 		}
 		r.outbox = append(r.outbox, r.unanswered(d, time.Now().UTC()))
 	}
-	if err := r.flush(ctx); err != nil {
-		return err
-	}
+	return r.flush(ctx)
+}
+
+// wakeAll wakes everything whose person became known before this process owned the lane.
+func (r *run) wakeAll(ctx context.Context) error {
 	r.seen = r.People.Offset()
-	waiting, err := r.Ledger.AllAwaiting(r.Name)
-	if err != nil {
-		return err
+	for after := ""; ; {
+		waiting, next, err := r.Ledger.AwaitingPage(r.Name, after, r.Policy.Poll)
+		if err != nil {
+			return err
+		}
+		if err := r.wake(ctx, waiting); err != nil || next == "" {
+			return err
+		}
+		after = next
 	}
-	return r.wake(ctx, waiting)
 }
 
 // cycle takes what is due, what was woken and what is new, decides on each, sends, and
-// commits: afterwards every event taken has a state.
+// commits: afterwards every event taken has a state, but for orders that give way.
 func (r *run) cycle(ctx context.Context) error {
-	if err := r.waitRunning(ctx); err != nil {
+	fresh, err := r.waitRunning(ctx)
+	if err != nil {
 		return err
 	}
-	limit := r.Policy.Poll
-	if r.open() {
-		limit = 1 // a probe
+	if ready, err := r.learn(ctx, fresh); err != nil || !ready {
+		return err
 	}
+	if !r.begun {
+		if err := r.wakeAll(ctx); err != nil {
+			return err
+		}
+		r.begun = true
+	}
+	limit := r.turnLimit()
 	jobs, err := r.dueJobs(limit)
 	if err != nil {
 		return err
 	}
-	var polled []eventlog.Record
-	if len(jobs) < limit {
-		if polled, err = r.poll(ctx, limit-len(jobs), len(jobs) > 0); err != nil {
+	var got reading
+	backlog := false
+	if most := limit - len(jobs); most > 0 && len(r.low) < mostLow {
+		if got, err = r.next(ctx, most, len(jobs)+len(r.low) > 0); err != nil {
 			return err
 		}
-		fresh, err := r.read(ctx, polled)
-		if err != nil {
-			return err
+		backlog = len(got.from) == most && !r.open()
+		if live := r.putAside(got.jobs); len(jobs) == 0 {
+			jobs = live
+		} else {
+			jobs = append(jobs, live...)
 		}
-		jobs = append(jobs, fresh...)
 	}
-	if err := r.work(ctx, jobs); err != nil {
-		return err
+	r.Routes = r.pinned() // now: whatever was read was named by a mapping that is live by now
+	join := r.readAhead(ctx, limit, backlog)
+	worked := r.work(ctx, jobs)
+	if err := join(); err != nil || worked != nil {
+		return errors.Join(worked, err)
 	}
 	if err := r.wakeChanged(ctx); err != nil {
 		return err
 	}
-	for _, rec := range polled {
-		r.claim.Commit(rec.Topic, rec.Partition, rec.Offset+1)
+	for _, f := range got.from {
+		r.done(f.place, f.next)
 	}
-	return nil
-}
-
-// poll takes new events; where there are some, it lingers for more, so that a request
-// is worth its while.
-func (r *run) poll(ctx context.Context, limit int, busy bool) ([]eventlog.Record, error) {
-	records, err := r.claim.Poll(ctx, limit, r.patience(busy))
-	if err != nil || len(records) == 0 {
-		return records, err
-	}
-	contract := r.Destination.Contract()
-	for until := time.Now().Add(contract.Linger); len(records) < min(limit, contract.MaxBatch); {
-		wait := time.Until(until)
-		if wait <= 0 {
-			break
-		}
-		more, err := r.claim.Poll(ctx, limit-len(records), wait)
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, more...)
-	}
-	return records, nil
-}
-
-// patience is how long to wait for new events: not past the next due time.
-func (r *run) patience(busy bool) time.Duration {
-	if busy {
-		return 0
-	}
-	wait := 250 * time.Millisecond // how late an identity change may wake a waiting item
-	if !r.due.IsZero() {
-		wait = min(wait, max(time.Until(r.due), time.Millisecond))
-	}
-	return wait
+	return r.giveWay(ctx, len(jobs) > 0)
 }
 
 // dueJobs takes up parked items whose time has come.
@@ -157,62 +186,14 @@ func (r *run) dueJobs(limit int) ([]job, error) {
 			return nil, fmt.Errorf("the parked record of %s at %s holds no event: delete the local state to rebuild it", d.Event.ID, r.Name)
 		}
 		j := job{event: *d.Content, replayID: d.ReplayID, forced: d.Forced, resumed: &d}
-		if d.Reason == canonical.ReasonAwaitingIdentity { // given up unless known by now
-			j.known = r.People.Known(j.event)
+		if d.Reason == canonical.ReasonAwaitingIdentity || d.Reason == canonical.ReasonDelay { // decided with what is known by now
+			j.known, j.learnt = r.People.Known(j.event), true
 		} else {
-			j.known = known(j.event)
+			j.known = known(&j.event)
 		}
 		jobs = append(jobs, j)
 	}
 	return jobs, nil
-}
-
-// read turns records of events and replays into jobs and waits until this process has
-// folded what was known when they were built.
-func (r *run) read(ctx context.Context, records []eventlog.Record) ([]job, error) {
-	var jobs []job
-	reached := int64(-1)
-	for _, rec := range records {
-		if rec.Version != eventlog.Schema {
-			return nil, unknownRecord(rec)
-		}
-		switch rec.Type {
-		case eventlog.TypeFate:
-		case eventlog.TypeEvent:
-			var e canonical.Event
-			if err := json.Unmarshal(rec.Value, &e); err != nil {
-				return nil, fmt.Errorf("read %s %d/%d: %w", rec.Topic, rec.Partition, rec.Offset, err)
-			}
-			jobs = append(jobs, job{event: e, known: known(e)})
-			reached = max(reached, known(e).Offset)
-		case eventlog.TypeReplay:
-			var o canonical.ReplayOrder
-			if err := json.Unmarshal(rec.Value, &o); err != nil {
-				return nil, fmt.Errorf("read %s %d/%d: %w", rec.Topic, rec.Partition, rec.Offset, err)
-			}
-			for _, d := range o.Destinations {
-				if d == r.Name {
-					jobs = append(jobs, job{event: o.Event, known: known(o.Event), replayID: o.ID, forced: o.Force})
-					reached = max(reached, known(o.Event).Offset)
-				}
-			}
-		default:
-			return nil, unknownRecord(rec)
-		}
-	}
-	return jobs, r.People.Wait(ctx, reached)
-}
-
-func unknownRecord(rec eventlog.Record) error {
-	return fmt.Errorf("%s %d/%d holds a %q of version %d, which this version does not read; run the version that wrote it, or a later one",
-		rec.Topic, rec.Partition, rec.Offset, rec.Type, rec.Version)
-}
-
-func known(e canonical.Event) canonical.Known {
-	if e.Known == nil {
-		return canonical.Known{Offset: -1}
-	}
-	return *e.Known
 }
 
 // work decides on jobs, writes what needs no sending, sends the rest.
@@ -222,27 +203,20 @@ func (r *run) work(ctx context.Context, jobs []job) error {
 	}
 	jobs, later := once(jobs)
 	clear(r.taken)
-	var sends []send
-	for _, j := range jobs {
-		s, err := r.decide(j)
-		if err != nil {
-			return fmt.Errorf("decide on event %s at %s: %w", j.event.ID, r.Name, err)
-		}
-		sends = append(sends, s...)
+	waiting, gave := r.deliver(ctx, r.decideAll(jobs))
+	if gave != nil && !errors.Is(gave, errGiveWay) {
+		return gave
 	}
-	waiting := r.newlyAwaiting()
+	waiting = append(waiting, r.newlyAwaiting()...) // of a turn that gave way
+	if gave == nil {
+		r.outbox = append(r.outbox, r.closing...)
+	}
+	r.closing = nil
 	if err := r.flush(ctx); err != nil {
 		return err
 	}
-	if err := r.deliver(ctx, sends); err != nil {
-		return err
-	}
-	r.outbox, r.closing = r.closing, nil
-	if err := r.flush(ctx); err != nil {
-		return err
-	}
-	if err := r.recheck(ctx, waiting); err != nil {
-		return err
+	if err := r.recheck(ctx, waiting); err != nil || gave != nil {
+		return errors.Join(err, gave)
 	}
 	return r.work(ctx, later)
 }
@@ -251,6 +225,16 @@ func (r *run) work(ctx context.Context, jobs []job) error {
 // first came to.
 func once(jobs []job) (first, later []job) {
 	met := make(map[canonical.EventKey]bool, len(jobs))
+	twice := false
+	for i := range jobs {
+		key := jobs[i].event.Key()
+		twice = twice || met[key]
+		met[key] = true
+	}
+	if !twice {
+		return jobs, nil
+	}
+	clear(met)
 	for _, j := range jobs {
 		if met[j.event.Key()] {
 			later = append(later, j)
@@ -272,10 +256,18 @@ func (r *run) newlyAwaiting() []canonical.Delivery {
 	return out
 }
 
-func (r *run) flush(ctx context.Context) error {
+// recordDecided writes what was decided and needs no sending.
+func (r *run) recordDecided(ctx context.Context) error {
 	out := r.outbox
 	r.outbox = nil
-	return r.write(ctx, out)
+	return r.record(ctx, out)
+}
+
+func (r *run) flush(ctx context.Context) error {
+	if err := r.recordDecided(ctx); err != nil {
+		return err
+	}
+	return r.folded(ctx)
 }
 
 // recheck looks once more after the parked record stands: whatever became known before
@@ -294,6 +286,10 @@ func (r *run) wakeChanged(ctx context.Context) error {
 		return nil
 	}
 	var waiting []canonical.Delivery
+	if any, err := r.Ledger.Awaits(r.Name); err != nil || !any {
+		r.seen = now
+		return err
+	}
 	for _, n := range r.People.Touched(r.seen, now) {
 		w, err := r.Ledger.Awaiting(r.Name, n)
 		if err != nil {
@@ -314,7 +310,7 @@ func (r *run) wake(ctx context.Context, waiting []canonical.Delivery) error {
 		} else {
 			done[at] = true
 		}
-		j := job{event: *d.Content, known: r.People.Known(*d.Content), replayID: d.ReplayID, forced: d.Forced, resumed: &d}
+		j := job{event: *d.Content, known: r.People.Known(*d.Content), replayID: d.ReplayID, forced: d.Forced, resumed: &d, learnt: true}
 		if !r.stillWaits(j) {
 			jobs = append(jobs, j)
 		}
@@ -335,6 +331,6 @@ func (r *run) stillWaits(j job) bool {
 }
 
 func (r *run) plan(j job) ([]destinations.Part, destinations.Refusal) {
-	route, _ := r.Routes(j.event.Name)
-	return r.Destination.Plan(j.event, j.known, route)
+	route, _ := r.Routes(&j.event)
+	return r.adapter().Plan(j.event, j.known, route)
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"tributary/canonical"
 	"tributary/destinations"
+	"tributary/internal/budget"
 )
 
 // A Sender puts the credential on a request, sends it once and reads the answer.
@@ -18,86 +18,306 @@ type Sender func(ctx context.Context, q destinations.Request) (destinations.Resp
 // ErrNotSent: the request never left, so that a second try cannot be a second send.
 var ErrNotSent = errors.New("not sent")
 
-// deliver sends what was decided, batch by batch. When it returns nil every send has a
-// state; what could not be tried because the lane halted or the vendor is down is parked.
-func (r *run) deliver(ctx context.Context, sends []send) error {
-	for _, batch := range batches(sends, max(r.Destination.Contract().MaxBatch, 1)) {
-		if err := r.sendBatch(ctx, batch); err != nil {
-			return err
-		}
-	}
-	return nil
+// errGiveWay: the share kept for backfills has nothing left now; nothing was written.
+var errGiveWay = errors.New("no room for a backfill now")
+
+// errControlled: somebody acted on the destination while a request waited to be let go.
+var errControlled = errors.New("somebody acted on the destination")
+
+// A piece is what was decided to go of some of a turn's jobs.
+type piece struct {
+	sends []*send
+	err   error
 }
 
-// batches groups sends that may share a request, in order, each Unique once.
-func batches(sends []send, most int) [][]send {
-	type open struct {
-		at     int
-		unique map[string]bool
-	}
-	var out [][]send
-	current := map[string]*open{}
-	for _, s := range sends {
-		p := s.item.Part
-		b := current[p.Batch]
-		if b == nil || len(out[b.at]) >= most || p.Unique != "" && b.unique[p.Unique] {
-			out = append(out, nil)
-			b = &open{at: len(out) - 1, unique: map[string]bool{}}
-			current[p.Batch] = b
+const pieceOf = 250 // jobs
+
+// decideAll decides on jobs, one after the other, beside whatever goes on, and gives what is to
+// go in pieces. The channel must be read to its end; until then what deciding changes of the run
+// (taken, outbox, closing, left) is its own. No job of a turn depends on what comes of another one
+// meanwhile: each event is in it once, and a slot that one has or takes is its own until the turn
+// is over.
+func (r *run) decideAll(jobs []job) <-chan piece {
+	c := make(chan piece, len(jobs)/pieceOf+1) // it never waits
+	go func() {
+		defer close(c)
+		for len(jobs) > 0 {
+			var p piece
+			n := min(pieceOf, len(jobs))
+			for _, j := range jobs[:n] {
+				s, err := r.decide(j)
+				if err != nil {
+					c <- piece{err: fmt.Errorf("decide on event %s at %s: %w", j.event.ID, r.Name, err)}
+					return
+				}
+				p.sends = append(p.sends, s...)
+			}
+			jobs = jobs[n:]
+			c <- p
 		}
-		out[b.at] = append(out[b.at], s)
-		b.unique[p.Unique] = true
-	}
-	return out
+	}()
+	return c
 }
 
-// sendBatch sends one batch and records what came of it; a refused batch is halved.
-func (r *run) sendBatch(ctx context.Context, batch []send) error {
-	batch, err := r.stillYoung(ctx, batch)
-	if err != nil || len(batch) == 0 {
-		return err
-	}
-	if r.Halted() != "" || time.Until(r.resumeAt()) > 0 {
-		return r.putBack(ctx, batch)
-	}
-	request, err := r.Destination.Build(items(batch))
-	if tooBig := err == nil && r.Destination.Contract().MaxBytes > 0 && len(request.Body) > r.Destination.Contract().MaxBytes; err != nil || tooBig {
-		if len(batch) > 1 {
-			return r.halves(ctx, batch)
+// deliver sends what is decided, batch by batch, while the rest is still being decided on,
+// and builds the next batch while one is on its way. When it returns everything is decided; when
+// it returns nil every send has a state that the ledger knows, and so has what needed no sending.
+// What could not be tried because the lane stands or the vendor is down is parked. waiting is what
+// was parked for its person.
+func (r *run) deliver(ctx context.Context, decided <-chan piece) (waiting []canonical.Delivery, err error) {
+	defer func() {
+		for p := range decided {
+			switch {
+			case p.err == nil:
+			case errors.Is(err, errGiveWay):
+				err = p.err
+			default:
+				err = errors.Join(err, p.err)
+			}
 		}
-		if tooBig {
-			err = fmt.Errorf("its body of %d bytes is over the vendor's limit of %d", len(request.Body), r.Destination.Contract().MaxBytes)
+	}()
+	todo := batcher{most: max(r.adapter().Contract().MaxBatch, 1)}
+	var next <-chan built
+	defer func() {
+		if next != nil {
+			<-next
 		}
-		d := r.change(batch[0], canonical.StateDead, "unbuildable", err.Error(), time.Now().UTC())
-		return r.write(ctx, []canonical.Delivery{d})
+	}()
+	for all := false; ; {
+		for !all {
+			p, some, over := nextPiece(decided, len(todo.closed) == 0)
+			if !some {
+				break
+			}
+			if p.err != nil {
+				return nil, p.err
+			}
+			sends, err := r.lookFirst(ctx, p.sends)
+			if err != nil {
+				return nil, err
+			}
+			if todo.add(sends); over {
+				all = true
+				todo.end()
+				waiting = r.newlyAwaiting()
+				if err := r.recordDecided(ctx); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if len(todo.closed) == 0 {
+			return waiting, r.folded(ctx)
+		}
+		var ready *built
+		if next != nil {
+			q := <-next
+			ready = &q
+		}
+		batch := todo.closed[0]
+		if todo.closed, next = todo.closed[1:], nil; len(todo.closed) > 0 {
+			next = r.buildAhead(todo.closed[0])
+		}
+		if _, err := r.sendBatch(ctx, batch, ready); err != nil {
+			return nil, err
+		}
 	}
-	if err := r.limiter.Wait(ctx); err != nil {
-		return err
+}
+
+// nextPiece gives what was decided next; some is false where nothing is there yet and wait is
+// not asked for. over says that everything is decided.
+func nextPiece(decided <-chan piece, wait bool) (p piece, some, over bool) {
+	if wait {
+		p, some = <-decided
+		return p, true, !some
+	}
+	select {
+	case p, some = <-decided:
+		return p, true, !some
+	default:
+		return p, false, false
+	}
+}
+
+// A built is what the adapter made of a batch.
+type built struct {
+	destinations.Request
+	items []destinations.Item
+	err   error
+}
+
+// buildAhead builds a batch beside whatever goes on. The channel gives one value.
+func (r *run) buildAhead(batch []*send) <-chan built {
+	c := make(chan built, 1)
+	go func() { c <- r.build(batch) }()
+	return c
+}
+
+func (r *run) build(batch []*send) built {
+	contract := r.adapter().Contract()
+	items := make([]destinations.Item, len(batch))
+	for i, s := range batch {
+		items[i] = s.item
+	}
+	q, err := r.adapter().Build(items)
+	if err == nil && contract.MaxBytes > 0 && len(q.Body) > contract.MaxBytes {
+		err = fmt.Errorf("its body of %d bytes is over the vendor's limit of %d", len(q.Body), contract.MaxBytes)
+	}
+	return built{q, items, err}
+}
+
+// sendBatch sends one batch and records what came of it; a refused batch is halved. ready
+// is what was built of it, nil where nothing was yet. clean is true when all of it was sent
+// and delivered.
+func (r *run) sendBatch(ctx context.Context, batch []*send, ready *built) (clean bool, err error) {
+	if ctx.Err() != nil {
+		return false, r.brokenOff(ctx, batch)
+	}
+	young, err := r.stillYoung(ctx, batch)
+	if err != nil || len(young) == 0 {
+		return false, err
+	}
+	if !r.sends() || time.Until(r.resumeAt()) > 0 {
+		return false, r.putBack(ctx, young)
+	}
+	if ready == nil || len(young) < len(batch) {
+		b := r.build(young)
+		ready = &b
+	}
+	batch = young
+	if ready.err != nil {
+		return false, r.unbuildable(ctx, batch, ready.err)
+	}
+	began := time.Now()
+	permit, open, err := r.permit(ctx, batch, ready.Class)
+	if err != nil || !open {
+		return false, err
+	}
+	if time.Since(began) > time.Second { // it may have crossed a limit meanwhile
+		if young, err = r.stillYoung(ctx, batch); err != nil || len(young) < len(batch) {
+			permit.Unused()
+			if err != nil || len(young) == 0 {
+				return false, err
+			}
+			return r.sendBatch(ctx, young, nil)
+		}
 	}
 	// From the intent on the attempt is seen through, also while the process is stopping:
 	// one broken off here would have to count as ambiguous.
 	through, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout()+time.Minute)
 	defer cancel()
-	if err := r.intend(through, batch, request); err != nil {
-		return err
+	if err := r.intend(through, batch, ready.Request); err != nil {
+		permit.Unused()
+		return false, err
 	}
 	if err := r.claim.Alive(through); err != nil {
-		return err
+		permit.Unused()
+		return false, err
 	}
-	began := time.Now()
-	outcomes := r.attempt(through, batch, request)
-	refused, err := r.settle(through, batch, request, outcomes, time.Since(began))
+	began = time.Now()
+	answer, outcomes := r.attempt(through, ready)
+	r.answered(permit, ready.Class, answer, outcomes)
+	done, err := r.settle(through, batch, ready.Request, answer.Status, outcomes, time.Since(began))
 	switch {
-	case err != nil || len(refused) == 0:
-		return err
+	case err != nil || len(done.refused) == 0:
+		return done.clean, err
 	case ctx.Err() != nil: // the refusal is known: it is not left as an attempt without an answer
-		return r.putBack(through, refused)
+		return false, r.putBack(through, done.refused)
 	}
-	return r.halves(ctx, refused)
+	return false, r.isolate(ctx, done.refused)
 }
 
-func (r *run) timeout() time.Duration {
-	if t := r.Destination.Contract().Timeout; t > 0 {
+// brokenOff parks what is on record as an attempt although the last one was refused, so
+// that it is not left as one without an answer, and gives ctx's error.
+func (r *run) brokenOff(ctx context.Context, batch []*send) error {
+	if batch[0].open {
+		return errors.Join(ctx.Err(), r.putBack(context.WithoutCancel(ctx), batch))
+	}
+	return ctx.Err()
+}
+
+// permit waits until the account's budget lets one more request go; false when somebody
+// stopped the destination meanwhile and the batch was put back.
+func (r *run) permit(ctx context.Context, batch []*send, class string) (*budget.Permit, bool, error) {
+	who, patience := budget.Deliver, time.Duration(0)
+	if batch[0].low {
+		who = budget.Backfill
+	}
+	if batch[0].low && !batch[0].open { // what is live must not wait for it
+		patience = lowPatience
+	}
+	for {
+		p, err := r.begin(ctx, who, class, patience)
+		switch {
+		case err == nil:
+			return p, true, nil
+		case ctx.Err() != nil:
+			return nil, false, r.brokenOff(ctx, batch)
+		case !r.sends():
+			return nil, false, r.putBack(ctx, batch)
+		case patience > 0:
+			return nil, false, errGiveWay
+		}
+	}
+}
+
+// begin waits for the budget until somebody acts on the destination, or for so long (0: a
+// year).
+func (r *run) begin(ctx context.Context, who budget.Class, class string, patience time.Duration) (*budget.Permit, error) {
+	if r.Budget == nil {
+		return nil, ctx.Err()
+	}
+	if patience == 0 {
+		patience = 366 * 24 * time.Hour
+	}
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	controlled, done := r.Ledger.controlledNext(), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-controlled:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	p, err := r.Budget.Begin(ctx, who, class)
+	stop()
+	<-done
+	return p, err
+}
+
+// answered tells the budget what an answer said of the account's limits.
+func (r *run) answered(permit *budget.Permit, class string, answer destinations.Response, outcomes []destinations.Outcome) {
+	if answer.Status == 0 && !outcomes[0].Unknown { // it never left
+		permit.Unused()
+		return
+	}
+	readings := r.headroom(answer)
+	permit.Answered(readings)
+	if answer.Status != 429 {
+		return
+	}
+	limit, after := "", time.Duration(0)
+	for _, reading := range readings {
+		if reading.Remaining == 0 {
+			limit = reading.Limit
+		}
+	}
+	for _, o := range outcomes {
+		after = max(after, o.After)
+	}
+	r.Budget.Refused(class, limit, after)
+}
+
+func (l *Lane) headroom(answer destinations.Response) []destinations.Reading {
+	if g, ok := l.adapter().(destinations.Gauge); ok && answer.Status != 0 {
+		return g.Headroom(answer)
+	}
+	return nil
+}
+
+func (l *Lane) timeout() time.Duration {
+	if t := l.adapter().Contract().Timeout; t > 0 {
 		return t
 	}
 	return 10 * time.Second
@@ -105,69 +325,75 @@ func (r *run) timeout() time.Duration {
 
 // stillYoung holds back what crossed a limit while it waited: the vendor's age limit, or
 // the time within which an attempt whose answer never came may be made again.
-func (r *run) stillYoung(ctx context.Context, batch []send) ([]send, error) {
+func (r *run) stillYoung(ctx context.Context, batch []*send) ([]*send, error) {
 	now := time.Now().UTC()
-	var young []send
+	contract := r.adapter().Contract()
+	if contract.MaxAge == 0 && contract.ResendWithin == 0 {
+		return batch, nil
+	}
+	young := make([]*send, 0, len(batch))
 	var old []canonical.Delivery
-	contract := r.Destination.Contract()
 	for _, s := range batch {
 		switch {
 		case tooOld(s.item.Event, contract, now):
 			old = append(old, r.change(s, canonical.StateSuppressed, canonical.ReasonTooOld, "", now))
-		case s.ambig && contract.ResendWithin > 0 && s.firstTry != nil && now.Sub(*s.firstTry) > contract.ResendWithin:
-			s.attempt--
-			old = append(old, r.parked(s, canonical.ReasonAmbiguous, "the vendor would no longer know a second copy for one", now, time.Time{}))
+		case s.ambig && !s.looked && contract.ResendWithin > 0 && s.firstTry != nil && now.Sub(*s.firstTry) > contract.ResendWithin:
+			old = append(old, r.parked(s.untried(), canonical.ReasonAmbiguous, "the vendor would no longer know a second copy for one", now, time.Time{}))
 		default:
 			young = append(young, s)
 		}
 	}
-	return young, r.write(context.WithoutCancel(ctx), old)
+	return young, r.record(context.WithoutCancel(ctx), old)
 }
 
-// intend writes the intents and waits until they are durable.
-func (r *run) intend(ctx context.Context, batch []send, q destinations.Request) error {
+// intend writes the intents and waits until they are durable. What is already on record as
+// an attempt without an outcome, because its batch is being searched, needs no other.
+func (r *run) intend(ctx context.Context, batch []*send, q destinations.Request) error {
 	now := time.Now().UTC()
-	intents := make([]canonical.Delivery, len(batch))
-	for i, s := range batch {
+	matcher, _ := r.adapter().(destinations.Matcher)
+	var intents []canonical.Delivery
+	for i := range batch {
+		s := batch[i]
+		if s.open {
+			continue
+		}
 		if s.firstTry == nil {
-			batch[i].firstTry = &now
 			s.firstTry = &now
 		}
+		s.hash = bodyHash(q, i)
+		if matcher != nil {
+			s.match = matcher.Match(s.item)
+		}
+		s.open = true
 		d := r.change(s, canonical.StateIntent, "", "", now)
-		d.Known, d.BatchSize = &s.item.Known, len(batch)
+		d.BatchSize, d.Match = len(batch), s.match
+		if !s.own {
+			d.Known = &s.item.Known
+		}
 		d.Value, d.Currency = valueOf(q, i), currencyOf(q, i)
-		intents[i] = d
+		intents = append(intents, d)
 	}
-	return r.write(ctx, intents)
+	return r.record(ctx, intents)
 }
 
 // attempt sends once. A request in flight is allowed to finish on shutdown; its own
 // time-out bounds it.
-func (r *run) attempt(ctx context.Context, batch []send, q destinations.Request) []attempted {
+func (r *run) attempt(ctx context.Context, b *built) (destinations.Response, []destinations.Outcome) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout())
 	defer cancel()
-	answer, err := r.Send(ctx, q)
-	var outcomes []destinations.Outcome
+	answer, err := r.Send(ctx, b.Request)
 	if err != nil {
-		o := destinations.Outcome{Verdict: destinations.Retry, Reason: "unreachable", Detail: networkWords(err), Unknown: !errors.Is(err, ErrNotSent)}
-		outcomes = destinations.All(items(batch), o)
-	} else {
-		outcomes = r.Destination.Classify(items(batch), answer)
+		return answer, destinations.All(b.items, unanswered(err))
 	}
-	out := make([]attempted, len(batch))
-	for i := range batch {
-		o := destinations.Outcome{Verdict: destinations.Retry, Reason: "unclassified", Detail: "the adapter gave no outcome", Unknown: true}
-		if len(outcomes) == len(batch) && outcomes[i].Verdict != 0 {
-			o = outcomes[i]
+	outcomes := r.adapter().Classify(b.items, answer)
+	out := make([]destinations.Outcome, len(b.items))
+	for i := range out {
+		out[i] = destinations.Outcome{Verdict: destinations.Retry, Reason: "unclassified", Detail: "the adapter gave no outcome", Unknown: true}
+		if len(outcomes) == len(out) && outcomes[i].Verdict != 0 {
+			out[i] = outcomes[i]
 		}
-		out[i] = attempted{Outcome: o, status: answer.Status}
 	}
-	return out
-}
-
-type attempted struct {
-	destinations.Outcome
-	status int
+	return answer, out
 }
 
 // networkWords keeps addresses and URLs out of records.
@@ -182,139 +408,12 @@ func networkWords(err error) string {
 	}
 }
 
-// settle records the outcomes: the one place where verdicts become states. It gives back
-// what was refused as a batch, to be sent in halves.
-func (r *run) settle(ctx context.Context, batch []send, q destinations.Request, outcomes []attempted, took time.Duration) ([]send, error) {
-	now := time.Now().UTC()
-	var changes []canonical.Delivery
-	var split []send
-	var halted string
-	down, after := true, time.Duration(0)
-	for i, s := range batch {
-		o := outcomes[i]
-		if o.Verdict != destinations.Retry {
-			down = false
-		}
-		after = max(after, o.After)
-		var d canonical.Delivery
-		switch o.Verdict {
-		case destinations.Delivered:
-			d = r.change(s, canonical.StateDelivered, "", o.Detail, now)
-			d.Value, d.Currency = valueOf(q, i), currencyOf(q, i)
-		case destinations.Retry:
-			d = r.again(s, o, now)
-		case destinations.Halt:
-			halted = o.Reason
-			d = r.parked(s, canonical.ReasonRetry, "halted: "+o.Reason, now, now)
-		case destinations.Split:
-			if len(batch) > 1 {
-				split = append(split, s)
-				continue
-			}
-			fallthrough
-		default: // Reject
-			d = r.change(s, canonical.StateDead, o.Reason, o.Detail, now)
-		}
-		if d.State == canonical.StateDead {
-			d.Body = bodyOf(q, i)
-		}
-		d.HTTPStatus, d.LatencyMS, d.TraceID, d.BatchSize = o.status, took.Milliseconds(), o.TraceID, len(batch)
-		changes = append(changes, d)
-	}
-	r.logAttempt(batch, outcomes, took)
-	if halted != "" {
-		r.halt(halted)
-	} else {
-		r.note(down, after)
-	}
-	for i := range split { // the refused attempt counts, so that its intent is followed by another
-		split[i].attempt++
-	}
-	return split, r.write(ctx, changes)
-}
-
-// halves sends a batch in two, to find what is wrong with it.
-func (r *run) halves(ctx context.Context, batch []send) error {
-	if len(batch) == 1 {
-		return r.sendBatch(ctx, batch)
-	}
-	if err := r.sendBatch(ctx, batch[:len(batch)/2]); err != nil {
-		return err
-	}
-	return r.sendBatch(ctx, batch[len(batch)/2:])
-}
-
-// again parks an item for its next try, holds it, or gives it up.
-func (r *run) again(s send, o attempted, now time.Time) canonical.Delivery {
-	how := s.item.Part.Ambiguous
-	contract := r.Destination.Contract()
-	if how == "" {
-		how = contract.Ambiguous
-	}
-	ambiguous := s.ambig || o.Unknown
-	due := now.Add(max(o.After, backoff(r.Policy, s.attempt, rand.Float64())))
-	var d canonical.Delivery
-	switch {
-	case o.Unknown && (how == destinations.Hold || contract.ResendWithin > 0 && due.Sub(*s.firstTry) > contract.ResendWithin):
-		d = r.parked(s, canonical.ReasonAmbiguous, o.Detail, now, time.Time{})
-	case due.Sub(*s.firstTry) > r.Policy.RetryFor:
-		d = r.change(s, canonical.StateDead, "retries_exhausted", o.Reason+": "+o.Detail, now)
-	default:
-		d = r.parked(s, canonical.ReasonRetry, o.Reason+": "+o.Detail, now, due)
-	}
-	d.Ambiguous = ambiguous
-	return d
-}
-
-// putBack parks what was decided but not tried.
-func (r *run) putBack(ctx context.Context, batch []send) error {
-	now := time.Now().UTC()
-	due := now
-	if at := r.resumeAt(); at.After(now) {
-		due = at
-	}
-	changes := make([]canonical.Delivery, len(batch))
-	for i, s := range batch {
-		s.attempt--
-		changes[i] = r.parked(s, canonical.ReasonRetry, errStopped.Error(), now, due)
-		changes[i].Ambiguous = s.ambig
-	}
-	return r.write(ctx, changes)
-}
-
-func (r *run) parked(s send, reason, detail string, now, due time.Time) canonical.Delivery {
-	d := r.change(s, canonical.StateParked, reason, detail, now)
-	if !due.IsZero() {
-		d.Due = &due
-	}
-	content := s.item.Event
-	content.Known = &s.item.Known // retries reuse what was known
-	d.Content = &content
-	return d
-}
-
-func (r *run) change(s send, state canonical.State, reason, detail string, now time.Time) canonical.Delivery {
-	return canonical.Delivery{
-		Destination: r.Name, Event: s.item.Event.Key(), Part: s.part, Forced: s.forced, Mode: r.recordedMode(), State: state, Reason: reason, Detail: detail,
-		At: now, Attempt: s.attempt, ReplayID: s.replayID, Owner: r.Owner, FirstTry: s.firstTry, Slot: s.slot, Ambiguous: s.ambig,
-	}
-}
-
-func (r *run) logAttempt(batch []send, outcomes []attempted, took time.Duration) {
+func (r *run) logAttempt(batch []*send, status int, outcomes []destinations.Outcome, took time.Duration) {
 	counts := map[string]int{}
 	for _, o := range outcomes {
 		counts[o.Verdict.String()]++
 	}
-	first := outcomes[0]
-	r.Metrics.request(r.Name, first.status, took)
-	r.Logger.Info("attempt", "destination", r.Name, "items", len(batch), "status", first.status, "took", took,
-		"verdicts", fmt.Sprint(counts), "reason", first.Reason, "trace_id", first.TraceID)
-}
-
-func items(batch []send) []destinations.Item {
-	out := make([]destinations.Item, len(batch))
-	for i, s := range batch {
-		out[i] = s.item
-	}
-	return out
+	r.Metrics.request(r.Name, status, took)
+	r.Logger.Info("attempt", "destination", r.Name, "items", len(batch), "status", status, "took", took,
+		"verdicts", counts, "reason", outcomes[0].Reason, "trace_id", outcomes[0].TraceID)
 }

@@ -2,6 +2,7 @@ package destinationtest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -220,8 +221,8 @@ func writeRequest(w *strings.Builder, q destinations.Request) {
 		w.WriteString("\n")
 	}
 	w.WriteString(q.Method + " " + q.Path)
-	if len(q.Query) > 0 {
-		w.WriteString("?" + q.Query.Encode())
+	if query := cmp.Or(q.RawQuery, q.Query.Encode()); query != "" {
+		w.WriteString("?" + query)
 	}
 	w.WriteString("\n")
 	for _, name := range slices.Sorted(maps.Keys(q.Header)) {
@@ -262,6 +263,9 @@ func (c goldenCase) classify(t *testing.T, d destinations.Destination, batch []d
 		}
 		if o.Unknown {
 			out.WriteString(", may have been taken")
+		}
+		if o.Suspect {
+			out.WriteString(", suspected")
 		}
 		if o.TraceID != "" {
 			out.WriteString(", trace " + o.TraceID)

@@ -2,6 +2,7 @@ package destinationtest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,6 +95,7 @@ func (s Suite) odd(t *testing.T, d destinations.Destination) {
 			}
 			for _, p := range parts {
 				it := destinations.Item{Event: e, Known: KnownOf(e), Part: p}
+				s.match(t, d, name, it)
 				q, err := d.Build([]destinations.Item{it})
 				if err != nil {
 					if p.Refused.Reason == "" {
@@ -103,6 +105,19 @@ func (s Suite) odd(t *testing.T, d destinations.Destination) {
 				}
 				s.check(t, q, 1)
 			}
+		}
+	}
+}
+
+// match checks that what an adapter says of identifiers holds no values.
+func (s Suite) match(t *testing.T, d destinations.Destination, name string, it destinations.Item) {
+	m, ok := d.(destinations.Matcher)
+	if !ok {
+		return
+	}
+	for key, what := range m.Match(it) {
+		if key == "" || !slices.Contains([]string{"usable", "missing", "refused", "prehashed"}, what) {
+			t.Errorf("%s: %s is said to be %q", name, key, what)
 		}
 	}
 }

@@ -8,14 +8,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"gopkg.in/yaml.v3"
 
 	"tributary/canonical"
@@ -122,7 +125,8 @@ func (s Suite) contract(t *testing.T, d destinations.Destination) {
 	if c.Vendor == "" || c.MaxBatch < 1 || c.MaxBytes < 1 || len(c.Limits) == 0 || c.Timeout <= 0 || c.Ambiguous == "" {
 		t.Errorf("the contract is not whole: %+v", c)
 	}
-	if s.Kind.Name == "" || s.Kind.Credential == "" || s.Kind.Authorize == nil {
+	_, authorizes := d.(destinations.Authorizer)
+	if s.Kind.Name == "" || s.Kind.Credential == "" || s.Kind.Authorize == nil && !authorizes {
 		t.Errorf("the kind is not whole: %+v", s.Kind)
 	}
 	if s.Kind.BaseURL == "" && c.BaseURL == "" {
@@ -133,6 +137,47 @@ func (s Suite) contract(t *testing.T, d destinations.Destination) {
 	}
 	if s.Kind.TestMode != nil {
 		s.Kind.TestMode(d)
+	}
+	s.table(t)
+	if g, ok := d.(destinations.Gauge); ok {
+		s.gauge(t, g)
+	}
+}
+
+var marks = []string{"doc", "sdk", "seen", "assumed", "open"}
+
+// table checks that what is known of the vendor's API is said with its sources.
+func (s Suite) table(t *testing.T) {
+	for _, v := range s.Kind.Table.Versions {
+		if v.Name == "" || v.Source == "" {
+			t.Errorf("version %q has no name or no source", v.Name)
+		}
+	}
+	for _, f := range s.Kind.Table.Facts {
+		if f.Name == "" || f.Value == "" || f.Source == "" || !slices.Contains(marks, f.Mark) {
+			t.Errorf("fact %q (%s) is not whole: value %q, source %q", f.Name, f.Mark, f.Value, f.Source)
+		}
+	}
+}
+
+// gauge reads headers that hold anything.
+func (s Suite) gauge(t *testing.T, g destinations.Gauge) {
+	for _, v := range []string{"", "1", "-1", "0", "9e99", "NaN", "x", "[]", "{}", "null", "{\"call_count\":\"x\"}", strings.Repeat("9", 40), strings.Repeat("[", 20000)} {
+		h := http.Header{}
+		for _, name := range []string{
+			"X-App-Usage", "X-Ad-Account-Usage", "X-Business-Use-Case-Usage", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+			"X-HubSpot-RateLimit-Max", "X-HubSpot-RateLimit-Remaining", "X-HubSpot-RateLimit-Interval-Milliseconds", "X-HubSpot-RateLimit-Daily",
+			"X-HubSpot-RateLimit-Daily-Remaining", "X-HubSpot-RateLimit-Secondly", "X-HubSpot-RateLimit-Secondly-Remaining",
+		} {
+			h.Set(name, v)
+		}
+		for _, status := range []int{200, 429, 503} {
+			for _, r := range g.Headroom(destinations.Response{Status: status, Header: h}) {
+				if r.Limit == "" || r.Max < 0 || r.Remaining < -1 || r.Resets < 0 {
+					t.Errorf("headers that say %.40q give the reading %+v", v, r)
+				}
+			}
+		}
 	}
 }
 
@@ -180,7 +225,7 @@ func (s Suite) check(t testing.TB, q destinations.Request, n int) {
 			}
 		}
 	}
-	lower := bytes.ToLower(append([]byte(q.Path+"?"+q.Query.Encode()+"\n"), q.Body...))
+	lower := bytes.ToLower(append([]byte(q.Path+"?"+q.RawQuery+q.Query.Encode()+"\n"), q.Body...))
 	for _, word := range []string{"access_token", "appsecret", "bearer ", "api_key", "client_secret"} {
 		if bytes.Contains(lower, []byte(word)) {
 			t.Errorf("the request holds %q", word)
@@ -226,8 +271,15 @@ func sorted(t testing.TB, body []byte) []byte {
 
 // answers asks every status with everything a broken vendor or proxy may send with it.
 func (s Suite) answers(t *testing.T, d destinations.Destination, batch []destinations.Item) {
+	cut := s.cutAnswers(batch)
 	for status := 100; status <= 599; status++ {
 		often := slices.Contains([]int{200, 201, 204, 207, 400, 401, 429, 503}, status)
+		for name, body := range cut {
+			if !often && !strings.HasSuffix(name, " half") {
+				continue
+			}
+			s.answer(t, d, batch, name, destinations.Response{Status: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: body})
+		}
 		for name, body := range brokenBodies() {
 			if len(body) > 1000 && !often {
 				continue // large ones cost time, and their status hardly matters
@@ -240,6 +292,44 @@ func (s Suite) answers(t *testing.T, d destinations.Destination, batch []destina
 			}
 		}
 	}
+}
+
+// cutAnswers gives the vendor's own answers of the golden files, some successes and some
+// refusals, broken off at several places.
+func (s Suite) cutAnswers(batch []destinations.Item) map[string][]byte {
+	out := map[string][]byte{}
+	successes, refusals := 0, 0
+	files, _ := filepath.Glob("testdata/*.txtar") // sorted
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			continue // Golden says so
+		}
+		text, ok := goldenCase{archive: a}.file("answer")
+		if !ok {
+			continue
+		}
+		if s.Expand != nil {
+			text = s.Expand(text, batch)
+		}
+		head, body, _ := strings.Cut(text, "\n\n")
+		if body = strings.TrimSpace(body); len(body) < 4 || len(body) > 4000 {
+			continue
+		}
+		kept := &refusals
+		if strings.HasPrefix(head, "HTTP 2") {
+			kept = &successes
+		}
+		if *kept++; *kept > 6 {
+			continue
+		}
+		name := filepath.Base(file) + " cut in "
+		out[name+"half"] = []byte(body[:len(body)/2])
+		for _, n := range []int{1, len(body) / 3, len(body) - 1} {
+			out[name+strconv.Itoa(n)] = []byte(body[:n])
+		}
+	}
+	return out
 }
 
 func (s Suite) answer(t *testing.T, d destinations.Destination, batch []destinations.Item, name string, r destinations.Response) {
@@ -261,14 +351,16 @@ func Sound(batch []destinations.Item, r destinations.Response, outcomes []destin
 	}
 	for i, o := range outcomes {
 		switch {
-		case o.Verdict < destinations.Delivered || o.Verdict > destinations.Halt:
+		case o.Verdict < destinations.Delivered || o.Verdict > destinations.Park:
 			return fmt.Errorf("item %d has no verdict", i)
 		case o.Reason == "":
 			return fmt.Errorf("item %d has no reason", i)
-		case o.Verdict == destinations.Delivered && r.Status/100 != 2:
+		case o.Verdict == destinations.Delivered && r.Status/100 != 2 && !(r.Status == http.StatusConflict && o.Reason == "already_there"):
 			return fmt.Errorf("item %d is delivered under status %d", i, r.Status)
 		case o.Verdict == destinations.Delivered && o.Unknown:
 			return fmt.Errorf("item %d is delivered and unknown", i)
+		case o.Suspect && o.Verdict != destinations.Split:
+			return fmt.Errorf("item %d is suspected and not of a refused batch", i)
 		case o.Verdict == destinations.Split && len(batch) == 1:
 			return fmt.Errorf("a single item is to be split")
 		case o.After < 0 || o.After > 24*time.Hour:

@@ -1,264 +1,197 @@
 package hubspot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"regexp"
-	"strings"
 
 	"tributary/canonical"
 	"tributary/destinations"
 )
 
-// The parts.
-const (
-	propertiesPart = "properties"
-	timelinePart   = "timeline"
-)
-
-// What shares a request: each has an address and a row of its own.
-const (
-	byID       = "properties by id"
-	byEmail    = "properties by e-mail"
-	asNotes    = "timeline as notes"
-	asBehavior = "timeline as custom events"
-)
-
-const (
-	noContact    = "HubSpot needs the contact's id or an e-mail address in the clear"
-	noEventName  = "no name of a custom event can be made of this event's: set event_name, or event in the mapping"
-	noContactYet = "a note needs the contact's id, and no report has given it yet"
-)
-
-// Plan gives up to two parts: "properties", written for every event that has something to
-// say of its contact, and "timeline", once for each touch and funnel event.
-func (d destination) Plan(e canonical.Event, k canonical.Known, route canonical.Route) ([]destinations.Part, destinations.Refusal) {
-	values := d.properties(e, k)
-	text := ""
-	if d.Timeline != off {
-		text = sentence(e, route)
-	}
-	if len(values) == 0 && text == "" {
-		return nil, destinations.Refusal{Reason: canonical.ReasonNotMapped, Detail: "neither a property nor a timeline entry comes of this event"}
-	}
-	id, email := d.contactID(e, k), canonical.NormalEmail(e.Contact.Email)
-	if id == "" && email == "" {
-		return nil, destinations.Refusal{Reason: canonical.ReasonAwaitingIdentity, Detail: noContact}
-	}
-	var parts []destinations.Part
-	if len(values) > 0 {
-		p := destinations.Part{Name: propertiesPart, Batch: byID, Unique: id, Route: route, Slotless: true}
-		if id == "" {
-			p.Batch, p.Unique = byEmail, canonical.SHA256(email)
-		}
-		parts = append(parts, p)
-	}
-	if text == "" {
-		return parts, destinations.Refusal{}
-	}
-	t := destinations.Part{Name: timelinePart, Batch: asBehavior, Route: route}
-	if d.Timeline == notes {
-		t.Batch, t.Ambiguous = asNotes, destinations.Hold
-		if id == "" {
-			wait := destinations.Refusal{Reason: canonical.ReasonAwaitingIdentity, Detail: noContactYet}
-			if len(parts) == 0 {
-				return nil, wait
-			}
-			t.Refused = wait // the properties make the contact, whose id then comes back by webhook
-		}
-	}
-	if d.Timeline == customEvents && d.eventName(e, route) == "" {
-		t.Refused = destinations.Refusal{Reason: canonical.ReasonNotConfigured, Detail: noEventName}
-	}
-	return append(parts, t), destinations.Refusal{}
-}
-
-var idShape = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
-
-// contactID gives the id of the person's contact in this destination's account: the
-// record that survived its merges first. Ids of other accounts carry their name.
-func (d destination) contactID(e canonical.Event, k canonical.Known) string {
-	for _, ids := range [][]canonical.Identifier{k.Identifiers, e.Identifiers} {
-		for _, id := range ids {
-			if id.Scheme == canonical.HubSpotContact {
-				if own := d.ownID(id.Value); own != "" {
-					return own
-				}
-			}
-		}
-	}
-	if e.Object.Account == d.Account || e.Object.Account == "" && d.Account == "hubspot" {
-		return d.ownID(qualified(d.Account, e.Contact.ID))
-	}
-	return ""
-}
-
-func qualified(account, id string) string {
-	if account == "hubspot" || id == "" {
-		return id
-	}
-	return account + ":" + id
-}
-
-func (d destination) ownID(value string) string {
-	id := value
-	if d.Account != "hubspot" {
-		rest, ok := strings.CutPrefix(value, d.Account+":")
-		if !ok {
-			return ""
-		}
-		id = rest
-	}
-	if !idShape.MatchString(id) {
-		return ""
-	}
-	return id
-}
-
 // The rows of a batch. Fields stand in the order of their JSON names.
-type contactRow struct {
-	ID         string            `json:"id"`
+type recordRow struct {
+	ID         string            `json:"id,omitempty"`
 	IDProperty string            `json:"idProperty,omitempty"`
-	Trace      string            `json:"objectWriteTraceId"`
+	Trace      string            `json:"objectWriteTraceId,omitempty"`
 	Properties map[string]string `json:"properties"`
 }
 
-type noteRow struct {
-	Associations []association     `json:"associations"`
-	Trace        string            `json:"objectWriteTraceId"`
-	Properties   map[string]string `json:"properties"`
+// A row is one record of a request with the items that are about it.
+type row struct {
+	id    string // record id, key or e-mail
+	items []int  // of the batch, in order
 }
 
-type association struct {
-	To    reference         `json:"to"`
-	Types []associationType `json:"types"`
-}
-
-type reference struct {
-	ID string `json:"id"`
-}
-
-type associationType struct {
-	Category string `json:"associationCategory"`
-	TypeID   int    `json:"associationTypeId"`
-}
-
-// noteToContact is HubSpot's own type of a note's tie to a contact.
-const noteToContact = 202
-
-type eventRow struct {
-	Email      string            `json:"email,omitempty"`
-	EventName  string            `json:"eventName"`
-	ObjectID   string            `json:"objectId,omitempty"`
-	OccurredAt string            `json:"occurredAt"`
-	Properties map[string]string `json:"properties"`
-	UUID       string            `json:"uuid"`
-}
-
-// Build gives one batch call: all items are of one kind (Part.Batch).
+// Build gives one call: all items are of one kind (Part.Batch). Items of one record become
+// one row. One record by its id alone is changed by the single call, which, unlike the
+// batch, takes the ids that a merge took away.
 func (d destination) Build(batch []destinations.Item) (destinations.Request, error) {
 	if len(batch) == 0 {
 		return destinations.Request{}, errors.New("an empty batch")
 	}
 	kind := batch[0].Part.Batch
-	q := destinations.Request{
-		Method: http.MethodPost,
-		Path:   d.path(kind),
-		Header: destinations.JSONHeader(),
-		Bodies: make([][]byte, len(batch)),
-		Values: make([]destinations.Value, len(batch)),
-	}
-	seen := map[string]bool{}
-	for i, it := range batch {
+	for _, it := range batch {
 		if it.Part.Batch != kind {
 			return destinations.Request{}, fmt.Errorf("event %s: %q cannot share a request with %q", it.Event.ID, it.Part.Batch, kind)
 		}
-		if u := it.Part.Unique; u != "" && seen[u] {
-			return destinations.Request{}, fmt.Errorf("event %s: two rows of one contact, which HubSpot refuses", it.Event.ID)
-		} else if u != "" {
-			seen[u] = true
-		}
-		row, err := d.row(it)
+	}
+	q := destinations.Request{
+		Method: http.MethodPost, Header: destinations.JSONHeader(),
+		Bodies: make([][]byte, len(batch)), Values: make([]destinations.Value, len(batch)),
+	}
+	var bodies [][]byte
+	rows := d.rows(batch)
+	for _, r := range rows {
+		it := batch[r.items[0]]
+		content, err := d.row(batch, r, len(rows) == 1)
 		if err != nil {
 			return destinations.Request{}, fmt.Errorf("event %s: %w", it.Event.ID, err)
 		}
-		if q.Bodies[i], err = destinations.JSON(row); err != nil {
+		body, err := destinations.JSON(content)
+		if err != nil {
 			return destinations.Request{}, fmt.Errorf("event %s: %w", it.Event.ID, err)
 		}
+		bodies = append(bodies, body)
+		share := body
+		if record, is := content.(recordRow); is { // the same whichever call it goes by
+			if share, err = destinations.JSON(record.Properties); err != nil {
+				return destinations.Request{}, fmt.Errorf("event %s: %w", it.Event.ID, err)
+			}
+		}
+		for _, i := range r.items {
+			q.Bodies[i] = share
+		}
 	}
-	q.Body = destinations.List("inputs", q.Bodies, "")
+	q.Body = destinations.List("inputs", bodies, "")
+	switch object := objectOf(kind); {
+	case alone(kind, rows):
+		q.Method, q.Path, q.Body = http.MethodPatch, d.paths.objects+"/"+object+"/"+rows[0].id, bodies[0]
+	case finds(kind):
+		q.Path = d.paths.objects + "/" + object + "/batch/update"
+	case object != "":
+		q.Path = d.paths.objects + "/" + object + "/batch/upsert"
+	case kind == asNotes:
+		q.Path = d.paths.objects + "/notes/batch/create"
+	case kind == asBehavior:
+		q.Path, q.Class = d.paths.send, eventsClass
+	default:
+		q.Path = d.timelineEvents()
+	}
 	return q, nil
 }
 
-func (d destination) path(kind string) string {
+// objectOf is what a kind of request writes to; "" for timeline entries.
+func objectOf(kind string) string {
 	switch kind {
-	case byID:
-		return d.paths.update
-	case byEmail:
-		return d.paths.upsert
-	case asNotes:
-		return d.paths.notes
+	case byID, byKey, byEmail:
+		return contacts
+	case companyByID, companyByKey:
+		return companies
+	case dealByID:
+		return deals
 	}
-	return d.paths.events
+	return ""
 }
 
-func (d destination) row(it destinations.Item) (any, error) {
+// finds is true for requests by record id, which make nothing on a miss.
+func finds(kind string) bool { return kind == byID || kind == companyByID || kind == dealByID }
+
+// alone is true where the single call is used.
+func alone(kind string, rows []row) bool { return finds(kind) && len(rows) == 1 }
+
+// rows gathers the items of a batch by record: those that the plan says are of one, and those
+// that turn out to be, since more may be known by now.
+func (d destination) rows(batch []destinations.Item) []row {
+	var rows []row
+	at := map[string]int{} // by Unique and by what the row is found by
+	newest := map[int]destinations.Item{}
+	for i, it := range batch {
+		id := d.rowID(it)
+		n, known := at["row "+id]
+		if !known && it.Part.Merges && it.Part.Unique != "" {
+			n, known = at["unique "+it.Part.Unique]
+		}
+		if objectOf(it.Part.Batch) == "" || !known { // every entry is a row of its own
+			n = len(rows)
+			rows = append(rows, row{})
+		}
+		rows[n].items = append(rows[n].items, i)
+		if was, had := newest[n]; !had || order(it, was) >= 0 {
+			rows[n].id, newest[n] = id, it
+		}
+		at["row "+id], at["unique "+it.Part.Unique] = n, n
+	}
+	return rows
+}
+
+// order compares items by when they happened.
+func order(a, b destinations.Item) int {
+	return cmp.Or(a.Event.OccurredAt.Compare(b.Event.OccurredAt), cmp.Compare(a.Event.ID, b.Event.ID))
+}
+
+// rowID is what an item's record is found by in its kind of request.
+func (d destination) rowID(it destinations.Item) string {
 	e, k := it.Event, it.Known
-	id, email := d.contactID(e, k), canonical.NormalEmail(e.Contact.Email)
 	switch it.Part.Batch {
-	case byID, byEmail:
-		row := contactRow{ID: id, Trace: traceID(it), Properties: d.properties(e, k)}
+	case byID:
+		return d.contactID(e, k)
+	case byKey:
+		return d.keyOf(e, k)
+	case byEmail:
+		return canonical.NormalEmail(e.Contact.Email)
+	case companyByID:
+		return d.companyID(e)
+	case companyByKey:
+		return companyDomain(e)
+	case dealByID:
+		return d.dealID(e)
+	}
+	return e.Key().String()
+}
+
+func (d destination) row(batch []destinations.Item, r row, only bool) (any, error) {
+	it := batch[r.items[0]]
+	object := objectOf(it.Part.Batch)
+	if object == "" {
+		return d.entry(it)
+	}
+	items := make([]destinations.Item, len(r.items))
+	for n, i := range r.items {
+		items[n] = batch[i]
+	}
+	values, _ := d.values(object, items)
+	out := recordRow{ID: r.id, Trace: traceOf(it.Part, r.id), Properties: values}
+	switch it.Part.Batch {
+	case byKey:
+		out.IDProperty = d.Key
+		fallthrough
+	case byEmail, byID:
+		out.Properties, _ = d.contactValues(it.Part.Batch, items)
 		if it.Part.Batch == byEmail {
-			row.ID, row.IDProperty = email, "email"
+			out.IDProperty = "email"
 		}
-		if row.ID == "" || len(row.Properties) == 0 {
-			return nil, errors.New("no contact or nothing to write")
+	case companyByKey:
+		out.IDProperty = d.CompanyKey
+		newest := byTime(items)[len(items)-1].Event
+		out.Properties = maps.Clone(values)
+		out.Properties["domain"] = r.id // a company that is made needs a name or a domain
+		if name := destinations.Text(newest.Company.Name); name != "" {
+			out.Properties["name"] = name
 		}
-		return row, nil
-	case asNotes, asBehavior:
-		text := sentence(e, it.Part.Route)
-		if text == "" {
-			return nil, errors.New("no timeline entry comes of this event")
-		}
-		if it.Part.Batch == asNotes {
-			return noteFor(it, id, text)
-		}
-		return d.eventFor(it, id, email, text)
 	}
-	return nil, fmt.Errorf("unknown kind of request %q", it.Part.Batch)
+	if r.id == "" || len(out.Properties) == 0 {
+		return nil, errors.New("no " + object + " record, or nothing to write")
+	}
+	if finds(it.Part.Batch) && only {
+		out.ID, out.Trace = "", ""
+	}
+	return out, nil
 }
 
-func noteFor(it destinations.Item, id, text string) (noteRow, error) {
-	if id == "" {
-		return noteRow{}, errors.New(noContactYet)
-	}
-	return noteRow{
-		Associations: []association{{To: reference{id}, Types: []associationType{{"HUBSPOT_DEFINED", noteToContact}}}},
-		Trace:        traceID(it),
-		Properties: map[string]string{
-			"hs_note_body": noteBody(text),
-			"hs_timestamp": datetime(it.Event.OccurredAt),
-		},
-	}, nil
-}
-
-func (d destination) eventFor(it destinations.Item, id, email, text string) (eventRow, error) {
-	row := eventRow{
-		ObjectID:   id,
-		EventName:  d.eventName(it.Event, it.Part.Route),
-		OccurredAt: datetime(it.Event.OccurredAt),
-		Properties: map[string]string{"summary": destinations.Clip(destinations.Text(text), 256)},
-		UUID:       uuid(it.Event.Key()),
-	}
-	if id == "" {
-		row.Email = email
-	}
-	switch {
-	case row.ObjectID == "" && row.Email == "":
-		return eventRow{}, errors.New(noContact)
-	case row.EventName == "":
-		return eventRow{}, errors.New(noEventName)
-	}
-	return row, nil
+// traceOf names a record's row in HubSpot's answer: once in a request.
+func traceOf(p destinations.Part, id string) string {
+	return string(canonical.MintID("hubspot", p.Name, p.Batch, id))[:32]
 }

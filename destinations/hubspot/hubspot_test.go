@@ -25,6 +25,22 @@ var behavioral = destinationtest.Suite{
 	},
 }
 
+var templated = destinationtest.Suite{Kind: Kind(), Config: "timeline: oauth_timeline\ntier: oauth\ntemplates: {'*': '1001298'}\ntokens: {summary: sentence, page_url: page}\n"}
+
+var typed = destinationtest.Suite{Kind: Kind(), Config: "timeline: app_events\ntemplates: {'*': ahf0_touchpoint}\n"}
+
+var everywhere = destinationtest.Suite{Kind: Kind(), Config: `
+timeline: off
+key: tributary_person
+key_from: user_id
+company_fields: [source_platform, last_activity_at]
+deal_fields: [source_campaign, first_touch_at]
+lifecycle: {customer_won: customer}
+`}
+
+func TestSuiteTemplated(t *testing.T)  { templated.Run(t) }
+func TestSuiteAppEvents(t *testing.T)  { typed.Run(t) }
+func TestSuiteEverywhere(t *testing.T) { everywhere.Run(t) }
 func TestSuite(t *testing.T)           { suite.Run(t) }
 func TestSuiteBehavioral(t *testing.T) { behavioral.Run(t) }
 func TestGolden(t *testing.T)          { suite.Golden(t) }
@@ -32,11 +48,15 @@ func TestReadme(t *testing.T)          { suite.Readme(t) }
 func FuzzClassify(f *testing.F)        { suite.Fuzz(f) }
 func BenchmarkBuild(b *testing.B)      { suite.Bench(b) }
 
-// expand puts in what only the batch knows: {trace 0}, {id 0}.
+// expand puts in what only the batch knows: {trace 0}, {uuid 0}, {id 0}.
 func expand(body string, batch []destinations.Item) string {
 	for i, it := range batch {
-		n := strconv.Itoa(i)
-		body = strings.ReplaceAll(body, "{trace "+n+"}", traceID(it))
+		n, trace := strconv.Itoa(i), traceID(it)
+		if objectOf(it.Part.Batch) != "" {
+			trace = traceOf(it.Part, destination{Settings: Default()}.rowID(it))
+		}
+		body = strings.ReplaceAll(body, "{trace "+n+"}", trace)
+		body = strings.ReplaceAll(body, "{uuid "+n+"}", uuid(it.Event.Key()))
 		body = strings.ReplaceAll(body, "{id "+n+"}", it.Event.Contact.ID)
 	}
 	return body

@@ -53,25 +53,29 @@ func (t *texts) UnmarshalJSON(b []byte) error {
 
 // eachRow finds every item's row in the answer. A row with an error is refused whatever
 // else is said of it; one that is in neither list is no success.
-func eachRow(batch []destinations.Item, a answer, base destinations.Outcome) []destinations.Outcome {
-	keys := make([]rowKeys, len(batch))
-	for i, it := range batch {
-		keys[i] = keysOf(it)
-	}
-	out := make([]destinations.Outcome, len(batch))
-	done := make([]bool, len(batch))
-	settle := func(i int, o destinations.Outcome) {
-		if !done[i] {
+func (d destination) eachRow(batch []destinations.Item, a answer, base destinations.Outcome) []destinations.Outcome {
+	rows := d.rows(batch)
+	kind := batch[0].Part.Batch
+	outcomes := make([]destinations.Outcome, len(rows)) // a zero verdict: not settled
+	settle := func(n int, o destinations.Outcome) {
+		if outcomes[n].Verdict == 0 {
 			o.TraceID = base.TraceID
-			out[i], done[i] = o, true
+			outcomes[n] = o
 		}
+	}
+	if alone(kind, rows) && a.ID != "" && len(a.Results)+len(a.Errors) == 0 {
+		settle(0, d.written(batch, rows[0], a.result)) // another id than asked for: that of the record it was merged into
+	}
+	keys := make([]rowKeys, len(rows))
+	for n, r := range rows {
+		keys[n] = d.keysOf(batch[r.items[0]], r.id)
 	}
 	var unnamed []fault
 	for _, f := range a.Errors {
 		named := false
-		for i := range batch {
-			if keys[i].inFault(f) {
-				settle(i, ofFault(f))
+		for n, r := range rows {
+			if keys[n].inFault(f) {
+				settle(n, ofFault(batch[r.items[0]], len(batch), f))
 				named = true
 			}
 		}
@@ -80,32 +84,54 @@ func eachRow(batch []destinations.Item, a answer, base destinations.Outcome) []d
 		}
 	}
 	for _, res := range a.Results {
-		for i := range batch {
-			if keys[i].inResult(res) {
-				settle(i, destinations.Outcome{Verdict: destinations.Delivered, Reason: "accepted"})
+		for n, r := range rows {
+			if keys[n].inResult(res) {
+				settle(n, d.written(batch, r, res))
 			}
 		}
 	}
-	if batch[0].Part.Batch == asNotes && allMade(a, len(batch)) {
-		for i := range batch {
-			settle(i, destinations.Outcome{Verdict: destinations.Delivered, Reason: "accepted"})
+	if kind == asNotes && allMade(a, len(rows)) {
+		for n := range rows {
+			settle(n, destinations.Outcome{Verdict: destinations.Delivered, Reason: "accepted"})
 		}
 	}
 	left := 0
-	for _, d := range done {
-		if !d {
+	for _, o := range outcomes {
+		if o.Verdict == 0 {
 			left++
 		}
 	}
-	for i := range batch {
+	out := make([]destinations.Outcome, len(batch))
+	for n, r := range rows {
 		if left == 1 && len(unnamed) == 1 { // it can only be this one's
-			settle(i, ofFault(unnamed[0]))
+			settle(n, ofFault(batch[r.items[0]], len(batch), unnamed[0]))
 		}
-		settle(i, destinations.Outcome{
+		settle(n, destinations.Outcome{
 			Verdict: destinations.Retry, Unknown: true, Reason: "no_row", Detail: "the answer names neither success nor error of this row",
 		})
+		for _, i := range r.items {
+			out[i] = outcomes[n]
+		}
 	}
 	return out
+}
+
+// written is a row that HubSpot took. A lifecycle stage it kept is told: it moves only forward.
+func (d destination) written(batch []destinations.Item, r row, res result) destinations.Outcome {
+	o := destinations.Outcome{Verdict: destinations.Delivered, Reason: "accepted"}
+	kept, told := res.Properties["lifecyclestage"]
+	if !told || len(d.Lifecycle) == 0 || objectOf(batch[r.items[0]].Part.Batch) != contacts {
+		return o
+	}
+	items := make([]destinations.Item, len(r.items))
+	for n, i := range r.items {
+		items[n] = batch[i]
+	}
+	values, _ := d.values(contacts, items)
+	if sent := values["lifecyclestage"]; sent != "" && sent != string(kept) {
+		o.Reason, o.Detail = "lifecycle_kept", "lifecycle kept at "+destinations.VendorWords(string(kept))
+	}
+	return o
 }
 
 // allMade is true where no result carries a trace id, so that new records cannot be
@@ -126,27 +152,44 @@ func allMade(a answer, n int) bool {
 }
 
 // rowKeys are what an answer may name a row by.
-type rowKeys struct{ trace, email, id string }
+type rowKeys struct {
+	trace, email, id string
+	property, value  string // a unique property
+}
 
-func keysOf(it destinations.Item) rowKeys {
-	k := rowKeys{trace: traceID(it)}
+func (d destination) keysOf(it destinations.Item, id string) rowKeys {
+	k := rowKeys{trace: traceOf(it.Part, id)}
 	switch it.Part.Batch {
 	case byEmail:
-		k.email = canonical.NormalEmail(it.Event.Contact.Email)
-	case byID:
-		k.id = it.Part.Unique
+		k.email = id
+	case byID, companyByID, dealByID:
+		k.id = id
+	case byKey:
+		k.property, k.value = d.Key, id
+	case companyByKey:
+		k.property, k.value = d.CompanyKey, id
+	case asTimeline, asAppEvents:
+		k.trace, k.id = "", uuid(it.Event.Key())
+	default:
+		k.trace = traceID(it)
 	}
 	return k
 }
 
 func (k rowKeys) inResult(r result) bool {
 	if r.Trace != "" {
-		return string(r.Trace) == k.trace
+		return k.trace != "" && string(r.Trace) == k.trace
 	}
 	if k.id != "" && string(r.ID) == k.id {
 		return true
 	}
-	if k.email == "" || r.ID == "" {
+	if r.ID == "" {
+		return false
+	}
+	if k.value != "" && string(r.Properties[k.property]) == k.value {
+		return true
+	}
+	if k.email == "" {
 		return false
 	}
 	more := strings.Split(string(r.Properties["hs_additional_emails"]), ";")
@@ -157,10 +200,10 @@ func (k rowKeys) inResult(r result) bool {
 
 func (k rowKeys) inFault(f fault) bool {
 	if len(f.Context.Trace) > 0 {
-		return slices.Contains(f.Context.Trace, k.trace)
+		return k.trace != "" && slices.Contains(f.Context.Trace, k.trace)
 	}
 	for _, id := range slices.Concat(f.Context.IDs, f.Context.ID) {
-		if k.id != "" && id == k.id || k.email != "" && canonical.NormalEmail(id) == k.email {
+		if k.id != "" && id == k.id || k.value != "" && id == k.value || k.email != "" && canonical.NormalEmail(id) == k.email {
 			return true
 		}
 	}
@@ -168,15 +211,21 @@ func (k rowKeys) inFault(f fault) bool {
 }
 
 // ofFault reads the error of one row. It was not written, that much is said.
-func ofFault(f fault) destinations.Outcome {
+func ofFault(it destinations.Item, n int, f fault) destinations.Outcome {
 	o := destinations.Outcome{Verdict: destinations.Reject, Detail: destinations.VendorWords(f.Message)}
 	switch f.Category {
 	case "VALIDATION_ERROR":
 		o.Reason = "invalid"
 	case "OBJECT_NOT_FOUND":
 		o.Reason = "not_found"
+		if n > 1 && finds(it.Part.Batch) { // alone it goes by the single call, which finds what was merged
+			o.Verdict = destinations.Split
+		}
 	case "CONFLICT", "OBJECT_ALREADY_EXISTS":
-		o.Verdict, o.Reason, o.After = destinations.Retry, "conflict", lockWait
+		if takenOnce(it) {
+			return destinations.Outcome{Verdict: destinations.Delivered, Reason: "already_there"}
+		}
+		return conflict(it, f.Context, o, lockWait)
 	case "RATE_LIMITS":
 		o.Verdict, o.Reason, o.After = destinations.Retry, "throttled", windowWait
 	case "MISSING_SCOPES":

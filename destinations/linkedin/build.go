@@ -11,17 +11,9 @@ import (
 	"tributary/destinations"
 )
 
-// The identifier types used here.
-const (
-	emailType = "SHA256_EMAIL"
-	clickType = "LINKEDIN_FIRST_PARTY_ADS_TRACKING_UUID"
-)
-
-// leadURN is the prefix of a lead form response.
-const leadURN = "urn:li:leadGenFormResponse:"
-
-// Plan gives one part, "rule:<name>". Each rule has batches of its own, so that a rule
-// that was deleted or disabled spoils no other's.
+// Plan gives a part for each conversion rule that the route's rule is bound to: "rule:<name>"
+// for the first, "rule:<name>:<id>" for the others, so that a rule added later sends nothing
+// again to the first. Each has batches of its own: a rule that was deleted spoils no other's.
 func (d destination) Plan(e canonical.Event, k canonical.Known, route canonical.Route) ([]destinations.Part, destinations.Refusal) {
 	refuse := func(reason, format string, args ...any) ([]destinations.Part, destinations.Refusal) {
 		return nil, destinations.Refusal{Reason: reason, Detail: fmt.Sprintf(format, args...)}
@@ -29,18 +21,69 @@ func (d destination) Plan(e canonical.Event, k canonical.Known, route canonical.
 	if route.Rule == "" {
 		return refuse(canonical.ReasonNotMapped, "the mapping names no LinkedIn rule for %s", e.Name)
 	}
-	if d.Rules[route.Rule] == "" {
-		return refuse(canonical.ReasonNotConfigured, "rule %q of the mapping (%s) is bound to no conversion rule: add it under rules in this destination's configuration", route.Rule, route.At)
+	unbound := ""
+	for _, rule := range route.Rules() {
+		if len(d.rules[rule]) == 0 && unbound == "" {
+			unbound = rule
+		}
 	}
-	if !d.sufficient(d.user(e, k)) {
+	if unbound != "" && len(route.MoreRules) == 0 {
+		return refuse(canonical.ReasonNotConfigured, "%s", notBound(unbound, route))
+	}
+	if !d.sufficient(d.user(e, k, route)) {
 		return refuse(canonical.ReasonAwaitingIdentity, "LinkedIn needs an e-mail, a li_fat_id, both names or a lead form response")
 	}
 	_, gap := destinations.ValueOf(e.Revenue, route)
 	if held, ok := destinations.HoldsForValue(gap, route); ok {
 		return nil, held
 	}
-	name := "rule:" + route.Rule
-	return []destinations.Part{{Name: name, Batch: name, Route: route}}, destinations.Refusal{}
+	var parts []destinations.Part
+	for _, rule := range route.Rules() {
+		own := route
+		own.Rule, own.MoreRules = rule, nil
+		parts = append(parts, d.partsOf(rule, own)...)
+	}
+	return parts, destinations.Refusal{}
+}
+
+func notBound(rule string, route canonical.Route) string {
+	return fmt.Sprintf("rule %q of the mapping (%s) is bound to no conversion rule: add it under rules in this destination's configuration", rule, route.At)
+}
+
+// partsOf gives the parts of one of the line's rules.
+func (d destination) partsOf(rule string, route canonical.Route) []destinations.Part {
+	ids := d.rules[rule]
+	if len(ids) == 0 { // one of several: the others go
+		name := "rule:" + rule
+		return []destinations.Part{{Name: name, Batch: name, Route: route, Refused: destinations.Refusal{Reason: canonical.ReasonNotConfigured, Detail: notBound(rule, route)}}}
+	}
+	parts := make([]destinations.Part, len(ids))
+	for i, id := range ids {
+		name := "rule:" + rule
+		if i > 0 {
+			name += ":" + id
+		}
+		parts[i] = destinations.Part{Name: name, Batch: name, Route: route}
+		if why := d.stopped[id]; why != "" {
+			parts[i].Refused = destinations.Refusal{Reason: canonical.ReasonHold, Detail: why}
+		}
+	}
+	return parts
+}
+
+// ruleOf gives the number of a part's rule; "" where it is bound no more.
+func (d destination) ruleOf(p destinations.Part) string {
+	ids := d.rules[p.Route.Rule]
+	id, further := strings.CutPrefix(p.Name, "rule:"+p.Route.Rule+":")
+	switch {
+	case len(ids) == 0:
+		return ""
+	case !further:
+		return ids[0]
+	case slices.Contains(ids[1:], id):
+		return id
+	}
+	return ""
 }
 
 // An element is one event as LinkedIn wants it. Nothing else may stand in it, no null and
@@ -71,11 +114,13 @@ type userID struct {
 }
 
 type userInfo struct {
-	Company   string `json:"companyName,omitempty"`
-	Country   string `json:"countryCode,omitempty"`
-	FirstName string `json:"firstName"`
-	LastName  string `json:"lastName"`
-	Title     string `json:"title,omitempty"`
+	Company         string `json:"companyName,omitempty"`
+	Country         string `json:"countryCode,omitempty"`
+	FirstName       string `json:"firstName,omitempty"`
+	HashedFirstName string `json:"hashedFirstName,omitempty"`
+	HashedLastName  string `json:"hashedLastName,omitempty"`
+	LastName        string `json:"lastName,omitempty"`
+	Title           string `json:"title,omitempty"`
 }
 
 // Build gives one BATCH_CREATE, for a single event too.
@@ -109,14 +154,15 @@ func (d destination) Build(batch []destinations.Item) (destinations.Request, err
 
 func (d destination) element(it destinations.Item) (element, destinations.Value, error) {
 	e, route := it.Event, it.Part.Route
+	rule := d.ruleOf(it.Part)
 	el := element{
-		Conversion: urn + d.Rules[route.Rule],
+		Conversion: ruleURN + rule,
 		HappenedAt: destinations.HappenedAt(e).UnixMilli(),
-		EventID:    eventID(e.ID),
-		User:       d.user(e, it.Known),
+		EventID:    d.eventID(e.ID),
+		User:       d.user(e, it.Known, route),
 	}
 	switch {
-	case d.Rules[route.Rule] == "":
+	case rule == "":
 		return element{}, destinations.Value{}, fmt.Errorf("rule %q is bound to no conversion rule", route.Rule)
 	case e.ID == "":
 		return element{}, destinations.Value{}, errors.New("no event id")
@@ -131,103 +177,10 @@ func (d destination) element(it destinations.Item) (element, destinations.Value,
 	return el, *v, nil
 }
 
-func (d destination) user(e canonical.Event, k canonical.Known) user {
-	u := user{IDs: []userID{}, Lead: lead(e, k)}
-	for _, h := range emails(e, k) {
-		u.IDs = append(u.IDs, userID{emailType, h})
-	}
-	if id := clickID(e, k); id != "" {
-		u.IDs = append(u.IDs, userID{clickType, id})
-	}
-	if d.UserInfo {
-		u.Info = info(e)
-	}
-	if id := opaque(destinations.CRMContact(e, k)); id != "" {
-		u.ExternalIDs = []string{d.ExternalIDPrefix + id}
-	}
-	return u
-}
-
-// sufficient says whether LinkedIn can take an event. An external id counts only where
-// LinkedIn has learned it before, which nobody can ask; it always did where the person's
-// e-mail is known, and then it is not alone.
-func (d destination) sufficient(u user) bool {
-	return len(u.IDs) > 0 || u.Info != nil || u.Lead != "" || d.ExternalIDAlone && len(u.ExternalIDs) > 0
-}
-
-// emails gives hashes without Meta's appendix, lower case, each once.
-func emails(e canonical.Event, k canonical.Known) []string {
-	hashes := destinations.EmailHashes(e, k)
-	for _, h := range e.Contact.Hashed["em"] {
-		h, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(h)), ".")
-		if canonical.IsHash(h) && !slices.Contains(hashes, h) {
-			hashes = append(hashes, h)
-		}
-	}
-	return hashes
-}
-
-// clickID is the li_fat_id of the newest click, exactly as given. Its format is not
-// documented, so only its length and characters are bounded.
-func clickID(e canonical.Event, k canonical.Known) string {
-	id := ""
-	if c, ok := destinations.ClickOf(e, k, canonical.LIFatID); ok {
-		id = c.Value
-	} else if id = e.First(canonical.LIFatID); id == "" {
-		id = k.First(canonical.LIFatID)
-	}
-	return opaque(id)
-}
-
-// opaque gives an id as it is, or "" when it is too long or holds more than visible
-// ASCII, or an address.
-func opaque(id string) string {
-	if len(id) > 255 {
-		return ""
-	}
-	for _, r := range id {
-		if r <= ' ' || r > '~' || r == '@' {
-			return ""
-		}
-	}
-	return id
-}
-
-// info is what may help to find the person; LinkedIn wants both names or nothing.
-func info(e canonical.Event) *userInfo {
-	c := e.Contact
-	i := userInfo{
-		FirstName: plain(c.FirstName), LastName: plain(c.LastName), Title: plain(c.Title),
-		Company: plain(e.Company.Name), Country: destinations.Country(c.Country),
-	}
-	if i.FirstName == "" || i.LastName == "" {
-		return nil
-	}
-	return &i
-}
-
-// plain gives a text to send as it is, or "" for one that arrived hashed.
-func plain(s string) string {
-	if canonical.IsHash(s) {
-		return ""
-	}
-	return destinations.Text(s)
-}
-
-// lead is a LinkedIn lead form response; Meta's lead ids are none.
-func lead(e canonical.Event, k canonical.Known) string {
-	for _, id := range []string{e.Contact.LeadID, e.First(canonical.LeadID), k.First(canonical.LeadID)} {
-		if len(id) > len(leadURN) && strings.HasPrefix(id, leadURN) && opaque(id) != "" {
-			return id
-		}
-	}
-	return ""
-}
-
 // eventID is the id itself, hashed where it is longer than the 64 characters that one
-// connector documents.
-func eventID(id canonical.EventID) string {
-	if len(id) > 64 {
+// connector documents (or what the setting says).
+func (d destination) eventID(id canonical.EventID) string {
+	if len(id) > d.EventIDMax {
 		return canonical.SHA256(string(id))
 	}
 	return string(id)

@@ -1,5 +1,5 @@
 // Package linkedin writes events as requests to LinkedIn's Conversions API and reads its
-// answers. The facts it goes by are in its README.
+// answers. The facts it goes by are in contract.go and in its README.
 package linkedin
 
 import (
@@ -18,43 +18,51 @@ import (
 // Settings are the section of a LinkedIn destination.
 type Settings struct {
 	Version string `yaml:"version"` // YYYYMM
-	// Rules binds the mapping's rule names to conversion rules of the ad account: the
-	// number, or the whole URN.
-	Rules             map[string]string `yaml:"rules"`
-	UserInfo          bool              `yaml:"user_info"` // send names, title, company and country where both names are known
-	ExternalIDPrefix  string            `yaml:"external_id_prefix"`
-	ExternalIDAlone   bool              `yaml:"external_id_alone"` // send events that have no other key than the CRM contact id
-	Batch             int               `yaml:"batch"`
-	Linger            time.Duration     `yaml:"linger"`
-	Timeout           time.Duration     `yaml:"timeout"`
-	RequestsPerSecond float64           `yaml:"requests_per_second"`
+	// AdAccount is the ad account's number or URN. Without it rules are neither read nor made.
+	AdAccount string `yaml:"ad_account"`
+	// Rules binds the mapping's rule names to conversion rules of the ad account: a number or a
+	// whole URN, or a list of them; the event is then sent once for each.
+	Rules            map[string]yaml.Node `yaml:"rules"`
+	UserInfo         bool                 `yaml:"user_info"`  // send names, title, company and country where both names are known
+	HashNames        bool                 `yaml:"hash_names"` // send the names hashed; from 202609
+	IDsFrom          map[string]string    `yaml:"ids_from"`   // ACXIOM_ID, GOOGLE_AID → property of the event
+	IPAddress        string               `yaml:"ip_address"` // off, plain, hashed: the browser's, IPv4 only
+	IPAlone          bool                 `yaml:"ip_address_alone"`
+	ExternalIDPrefix string               `yaml:"external_id_prefix"`
+	ExternalIDAlone  bool                 `yaml:"external_id_alone"` // send events that have no other key than the CRM contact id
+	EventIDMax       int                  `yaml:"event_id_max"`      // longer ids are hashed
+	OnForbidden      string               `yaml:"on_forbidden"`      // hold_rule, halt
+	Arrange          Arrange              `yaml:"arrange"`
+
+	Batch             int           `yaml:"batch"`
+	Linger            time.Duration `yaml:"linger"`
+	Timeout           time.Duration `yaml:"timeout"`
+	RequestsPerSecond float64       `yaml:"requests_per_second"`
+	RequestsPerMinute int           `yaml:"requests_per_minute"`
+	RequestsPerDay    int           `yaml:"requests_per_day"`
 }
 
 // Default is what holds where the section says nothing.
 func Default() Settings {
 	return Settings{
-		Version: "202609", UserInfo: true,
-		Batch: 200, Linger: time.Second, Timeout: 10 * time.Second, RequestsPerSecond: 9,
+		Version: current, UserInfo: true, IPAddress: "off", EventIDMax: 64, OnForbidden: "hold_rule",
+		Arrange: Arrange{PostClickDays: 30, ViewThroughDays: 7, Attribution: attributions[0]},
+		Batch:   200, Linger: time.Second, Timeout: 10 * time.Second,
+		RequestsPerSecond: 9, RequestsPerMinute: minuteLimit, RequestsPerDay: dayLimit,
 	}
 }
 
-// versionEnds says when a version stops answering (README, sources). 202512 never was.
-var versionEnds = map[string]time.Time{
-	"202510": date(2026, 10, 15), "202511": date(2026, 11, 16),
-	"202601": date(2027, 1, 15), "202602": date(2027, 2, 15), "202603": date(2027, 3, 16), "202604": date(2027, 4, 15),
-	"202605": date(2027, 5, 15), "202606": date(2027, 6, 15), "202607": date(2027, 7, 15), "202608": date(2027, 8, 17),
-	"202609": date(2027, 9, 15),
-}
-
-func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
-
 var (
 	versionShape = regexp.MustCompile(`^20[0-9]{2}(0[1-9]|1[0-2])$`)
-	ruleShape    = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
+	numberShape  = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 )
 
-// urn is the prefix of a conversion rule's URN, exactly.
-const urn = "urn:lla:llaPartnerConversion:"
+// The prefixes of URNs, exactly.
+const (
+	ruleURN     = "urn:lla:llaPartnerConversion:"
+	accountURN  = "urn:li:sponsoredAccount:"
+	campaignURN = "urn:li:sponsoredCampaign:"
+)
 
 // Kind is LinkedIn's line in the catalog.
 func Kind() destinations.Kind {
@@ -62,8 +70,11 @@ func Kind() destinations.Kind {
 		Name:       "linkedin",
 		New:        open,
 		BaseURL:    "https://api.linkedin.com",
-		Credential: "an access token with rw_conversions, or the direct API token of Campaign Manager",
+		Credential: "an access token with rw_conversions (and r_ads for setup), or the direct API token of Campaign Manager",
 		Authorize:  destinations.Bearer,
+		OAuth:      &destinations.OAuth{TokenURL: "https://www.linkedin.com/oauth/v2/accessToken", Ahead: 7 * 24 * time.Hour, InParams: true},
+		MatchKeys:  matchKeys,
+		Table:      table(),
 	}
 }
 
@@ -71,22 +82,19 @@ func open(section *yaml.Node) (destinations.Destination, []destinations.Problem)
 	settings := Default()
 	s := destinations.Decode(section, &settings)
 	checkVersion(s, settings.Version)
-	for _, name := range slices.Sorted(maps.Keys(settings.Rules)) {
-		id := strings.TrimPrefix(strings.TrimSpace(settings.Rules[name]), urn)
-		if !ruleShape.MatchString(id) {
-			s.Problem("rules."+name, "rule %q is bound to %q; it must be the rule's number in Campaign Manager or its URN %s<number>",
-				name, settings.Rules[name], urn)
-		}
-		settings.Rules[name] = id
-	}
-	if len(settings.ExternalIDPrefix) > 64 || strings.ContainsAny(settings.ExternalIDPrefix, "@ \t\r\n") {
-		s.Problem("external_id_prefix", "external_id_prefix is up to 64 characters without spaces and without @")
-	}
-	destinations.Within(s, "batch", settings.Batch, 1, 5000)
+	d := destination{Settings: settings, rules: readRules(s, settings.Rules)}
+	d.AdAccount = readAccount(s, settings.AdAccount)
+	checkIdentifiers(s, settings)
+	checkArrange(s, settings)
+	s.OneOf("on_forbidden", settings.OnForbidden, "hold_rule", "halt")
+	destinations.Within(s, "event_id_max", settings.EventIDMax, 64, 1024)
+	destinations.Within(s, "batch", settings.Batch, 1, mostEvents)
 	destinations.Within(s, "linger", settings.Linger, 0, time.Minute)
 	destinations.Within(s, "timeout", settings.Timeout, 100*time.Millisecond, time.Minute)
 	destinations.Within(s, "requests_per_second", settings.RequestsPerSecond, 0.1, 10)
-	return destination{settings}, s.Problems()
+	destinations.Within(s, "requests_per_minute", settings.RequestsPerMinute, 1, minuteLimit)
+	destinations.Within(s, "requests_per_day", settings.RequestsPerDay, 1, dayLimit)
+	return d, s.Problems()
 }
 
 func checkVersion(s *destinations.Section, v string) {
@@ -95,36 +103,106 @@ func checkVersion(s *destinations.Section, v string) {
 	}
 }
 
-type destination struct{ Settings }
+// readRules reads each binding: one id or a list of them, each a number or a URN.
+func readRules(s *destinations.Section, bound map[string]yaml.Node) map[string][]string {
+	rules := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(bound)) {
+		n := bound[name]
+		entries := []*yaml.Node{&n}
+		if n.Kind == yaml.SequenceNode {
+			entries = n.Content
+		}
+		if len(entries) == 0 {
+			s.Problem("rules."+name, "rule %q is bound to an empty list", name)
+		}
+		for _, e := range entries {
+			at := destinations.Problem{Line: e.Line, Column: e.Column}
+			id := strings.TrimPrefix(strings.TrimSpace(e.Value), ruleURN)
+			switch {
+			case e.Kind != yaml.ScalarNode || !numberShape.MatchString(id):
+				at.Message = "rule \"" + name + "\" is bound to \"" + e.Value + "\"; it must be the rule's number in Campaign Manager or its URN " + ruleURN + "<number>, or a list of them"
+				s.Place(at, "rules."+name)
+			case slices.Contains(rules[name], id):
+				at.Message = "rule " + id + " stands here twice: every event would be sent to it twice"
+				s.Place(at, "rules."+name)
+			default:
+				rules[name] = append(rules[name], id)
+			}
+		}
+	}
+	return rules
+}
 
-var _ destinations.Destination = destination{}
+func readAccount(s *destinations.Section, account string) string {
+	id := strings.TrimPrefix(strings.TrimSpace(account), accountURN)
+	if id != "" && !numberShape.MatchString(id) {
+		s.Problem("ad_account", "ad_account is %q; it must be the account's number in Campaign Manager or its URN %s<number>", account, accountURN)
+	}
+	return id
+}
 
-// Contract says what LinkedIn takes.
-func (d destination) Contract() destinations.Contract {
-	return destinations.Contract{
-		Vendor:      "LinkedIn Conversions API",
-		APIVersion:  d.Version,
-		VersionEnds: versionEnds[d.Version],
-		NeedsRoute:  true,
-		MaxBatch:    d.Batch,
-		MaxBytes:    4 << 20, // ours: no limit is documented
-		Limits:      destinations.PerSecond(d.RequestsPerSecond),
-		MaxAge:      90 * 24 * time.Hour,
-		Ambiguous:   destinations.Resend,
-		Timeout:     d.Timeout,
-		Linger:      d.Linger,
+func checkIdentifiers(s *destinations.Section, settings Settings) {
+	for _, kind := range slices.Sorted(maps.Keys(settings.IDsFrom)) {
+		path := "ids_from." + kind
+		switch {
+		case kind == "ORACLE_MOAT_ID":
+			s.Problem(path, "LinkedIn dropped ORACLE_MOAT_ID; every event with it would be refused")
+		case kind == "AXCIOM_ID":
+			s.Problem(path, "AXCIOM_ID is a misspelling that another connector spread; LinkedIn's is ACXIOM_ID")
+		case !slices.Contains(givenTypes, kind):
+			s.Problem(path, "%s is no identifier that can be given from a property; there are %s, and there is none for telephone numbers", kind, strings.Join(givenTypes, " and "))
+		case strings.TrimSpace(settings.IDsFrom[kind]) == "":
+			s.Problem(path, "%s names no property of the event", path)
+		}
+	}
+	s.OneOf("ip_address", settings.IPAddress, "off", "plain", "hashed")
+	if settings.IPAlone && settings.IPAddress == "off" {
+		s.Problem("ip_address_alone", "ip_address_alone does nothing while ip_address is off")
+	}
+	if settings.HashNames && settings.Version < "202609" {
+		s.Problem("hash_names", "hashed names exist from version 202609; %s refuses them", settings.Version)
+	}
+	if len(settings.ExternalIDPrefix) > 64 || strings.ContainsAny(settings.ExternalIDPrefix, "@ \t\r\n") {
+		s.Problem("external_id_prefix", "external_id_prefix is up to 64 characters without spaces and without @")
 	}
 }
 
-var _ destinations.Adviser = destination{}
+type destination struct {
+	Settings
+	rules map[string][]string // the mapping's names → numbers
+	// stopped says, of rules that were read and take no events, why: see Learn.
+	stopped map[string]string
+}
+
+var (
+	_ destinations.Destination = destination{}
+	_ destinations.Adviser     = destination{}
+	_ destinations.Matcher     = destination{}
+	_ destinations.Learner     = destination{}
+	_ destinations.Arranger    = destination{}
+)
 
 // Advice names the rules that the mapping uses and nobody bound to a rule of the account.
 func (d destination) Advice(routes map[string]canonical.Route) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(routes)) {
-		if rule := routes[name].Rule; rule != "" && d.Rules[rule] == "" {
-			out = append(out, "rule "+rule+" ("+routes[name].At+") is not bound: events named "+name+" are suppressed as not_configured until settings.rules names its number")
+		for _, rule := range routes[name].Rules() {
+			if len(d.rules[rule]) == 0 {
+				out = append(out, "rule "+rule+" ("+routes[name].At+") is not bound: events named "+name+" are suppressed as not_configured until settings.rules names its number (tributary destinations setup can make it)")
+			}
 		}
+	}
+	owner := map[string]string{}
+	for _, name := range sortedKeys(d.rules) {
+		for _, id := range d.rules[name] {
+			if other := owner[id]; other != "" {
+				out = append(out, "rule "+id+" is bound to "+other+" and to "+name+": who reaches both is sent to it twice")
+			}
+			owner[id] = name
+		}
+	}
+	if _, known := versionEnds[d.Version]; !known {
+		out = append(out, "version "+d.Version+" is not in the table of end dates; nothing will warn before it ends")
 	}
 	return out
 }

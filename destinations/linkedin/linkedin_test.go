@@ -35,7 +35,7 @@ var schema = map[string]string{
 	"elements.eventId": "text", "elements.user": "object",
 	"elements.user.userIds": "list", "elements.user.userIds.idType": "text", "elements.user.userIds.idValue": "text",
 	"elements.user.userInfo": "object", "elements.user.userInfo.firstName": "text", "elements.user.userInfo.lastName": "text",
-	"elements.user.userInfo.title": "text", "elements.user.userInfo.companyName": "text", "elements.user.userInfo.countryCode": "text",
+	"elements.user.userInfo.hashedFirstName": "text", "elements.user.userInfo.hashedLastName": "text", "elements.user.userInfo.title": "text", "elements.user.userInfo.companyName": "text", "elements.user.userInfo.countryCode": "text",
 	"elements.user.externalIds": "list", "elements.user.lead": "text",
 }
 

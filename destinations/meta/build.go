@@ -4,19 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"tributary/canonical"
 	"tributary/destinations"
-)
-
-// The action sources used here; the sheet lists more.
-const (
-	website   = "website"
-	generated = "system_generated"
-	other     = "other"
 )
 
 // maxName is what is widely said of event names; Meta does not document it.
@@ -33,8 +26,20 @@ func (d destination) Plan(e canonical.Event, k canonical.Known, route canonical.
 	case n != strings.TrimSpace(n) || utf8.RuneCountInString(n) > maxName:
 		return refuse(canonical.ReasonNotConfigured, "Meta event %q is longer than %d characters or begins or ends with a space (%s)", n, maxName, route.At)
 	}
-	if !d.user(e, k).sufficient(d.ExternalIDAlone) {
-		return refuse(canonical.ReasonAwaitingIdentity, "Meta needs an e-mail, telephone number, click id, browser cookie or lead id")
+	from := source(&e)
+	if d.StoreEvents && from != store {
+		return refuse(canonical.ReasonNotConfigured, "this destination takes events of physical_store only (store_events), and this one is %s", from)
+	}
+	if d.ConsentUnsaid == unsaidSuppress && !said(e.Consent) {
+		return refuse(canonical.ReasonNoConsent, "nothing was said on advertising, and consent_unsaid is suppress")
+	}
+	if len(route.Match) > 0 || !plainlyKnown(&e, &k) {
+		p := person{unwritten: true}
+		d.gather(&p, &e, &k, from)
+		p.keep(&route)
+		if !p.used.sufficient(d.ExternalIDAlone) {
+			return refuse(canonical.ReasonAwaitingIdentity, "Meta needs an e-mail, telephone number, click id, browser cookie or lead id")
+		}
 	}
 	value, gap := destinations.ValueOf(e.Revenue, route)
 	if held, ok := destinations.HoldsForValue(gap, route); ok {
@@ -47,70 +52,52 @@ func (d destination) Plan(e canonical.Event, k canonical.Known, route canonical.
 		return refuse(canonical.ReasonNotConfigured,
 			"Meta takes no Purchase without value: %s; name another basis with if_missing: use:<basis>, or if_missing: hold (%s)", gap, route.At)
 	}
-	return []destinations.Part{{Name: "event", Route: route}}, destinations.Refusal{Detail: warning(e)}
+	if lacks := lacksOriginal(&e, route.Event, from, value != nil); lacks != "" {
+		return refuse(canonical.ReasonNotConfigured, "Meta takes no %s without %s (%s)", route.Event, lacks, route.At)
+	}
+	return []destinations.Part{{Name: "event", Route: route}}, destinations.Refusal{Detail: warning(&e, from)}
 }
 
 func needsValue(event string) bool { return event == "Purchase" }
 
-func warning(e canonical.Event) string {
-	if source(e) == website && strings.TrimSpace(e.Browser.UserAgent) == "" {
-		return "a website event without client_user_agent: Meta asks for it and may not match the event"
+// lacksOriginal says what is missing of an event that points at an earlier one (meta.md §1.9).
+func lacksOriginal(e *canonical.Event, name, from string, valued bool) string {
+	if name != "AppendValue" && name != "AppendAttribution" {
+		return ""
 	}
-	return ""
-}
-
-// source says where an event came about, in Meta's words.
-func source(e canonical.Event) string {
+	p := passed(e, from)
 	switch {
-	case fromCRM(e):
-		return generated
-	case e.Way == canonical.WayMeta:
-		if s, _ := e.Properties["action_source"].(string); slices.Contains([]string{"email", "phone_call", "chat", other, generated}, s) {
-			return s
+	case p.original == nil:
+		return "original_event_data"
+	case name == "AppendValue":
+		return ""
+	case p.attribution == nil:
+		return "attribution_data"
+	case !valued:
+		return "a value with its currency"
+	case from != website || strings.TrimSpace(e.Browser.UserAgent) == "":
+		return "event_source_url and client_user_agent"
+	}
+	given, _ := p.attribution.(map[string]any)
+	for _, k := range [...]string{"ad_id", "touchpoint_ts", "attribution_share", "attribution_value"} {
+		if given[k] == nil {
+			return "attribution_data." + k
 		}
 	}
-	if pageURL(e) != "" {
-		return website
-	}
-	return other
+	return ""
 }
 
-// fromCRM is true for what a CRM reports: its own ways in, and anything about one of its
-// records.
-func fromCRM(e canonical.Event) bool {
-	switch e.Object.Type {
-	case "contact", "company", "deal":
-		return e.Way != canonical.WayPixel && e.Way != canonical.WayMeta
+func warning(e *canonical.Event, from string) string {
+	if from == website && strings.TrimSpace(e.Browser.UserAgent) == "" {
+		return "a website event without client_user_agent: Meta asks for it and may not match the event"
 	}
-	return e.Way == canonical.WayCRM || e.Way == canonical.WayHubSpot
-}
-
-func pageURL(e canonical.Event) string {
-	if u := destinations.CleanURL(e.Browser.URL); u != "" {
-		return u
-	}
-	if e.Touch != nil {
-		return destinations.CleanURL(e.Touch.Page)
+	if said, _ := e.Properties["action_source"].(string); e.Way == canonical.WayMeta && (said == app || said == messaging) && from != said {
+		return "action_source " + said + " without what Meta asks for with it: sent as " + from
 	}
 	return ""
 }
 
-// An event as Meta wants it. Fields stand in the order of their JSON names.
-type event struct {
-	ActionSource      string         `json:"action_source"`
-	CustomData        map[string]any `json:"custom_data,omitempty"`
-	DataProcessing    []string       `json:"data_processing_options,omitempty"`
-	ProcessingCountry *int           `json:"data_processing_options_country,omitempty"`
-	ProcessingState   *int           `json:"data_processing_options_state,omitempty"`
-	ID                string         `json:"event_id"`
-	Name              string         `json:"event_name"`
-	SourceURL         string         `json:"event_source_url,omitempty"`
-	Time              int64          `json:"event_time"` // seconds
-	Referrer          string         `json:"referrer_url,omitempty"`
-	UserData          userData       `json:"user_data"`
-}
-
-// Build gives one POST with every event of the batch.
+// Build gives one POST with every event of the batch. Bodies are parts of Body.
 func (d destination) Build(batch []destinations.Item) (destinations.Request, error) {
 	if len(batch) == 0 {
 		return destinations.Request{}, errors.New("an empty batch")
@@ -122,96 +109,101 @@ func (d destination) Build(batch []destinations.Item) (destinations.Request, err
 		Bodies: make([][]byte, len(batch)),
 		Values: make([]destinations.Value, len(batch)),
 	}
-	for i, it := range batch {
-		ev, value, err := d.event(it)
-		if err != nil {
-			return destinations.Request{}, fmt.Errorf("event %s: %w", it.Event.ID, err)
+	ends := make([]int, len(batch))
+	b := append(make([]byte, 0, 64+1400*len(batch)), `{"data":[`...)
+	for i := range batch {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		if q.Bodies[i], err = destinations.JSON(ev); err != nil {
-			return destinations.Request{}, fmt.Errorf("event %s: %w", it.Event.ID, err)
+		var err error
+		if b, q.Values[i], err = d.write(b, &batch[i]); err != nil {
+			return destinations.Request{}, fmt.Errorf("event %s: %w", batch[i].Event.ID, err)
 		}
-		q.Values[i] = value
+		ends[i] = len(b)
 	}
-	rest := ""
+	b = append(b, ']')
+	if d.PartnerAgent != "" {
+		b = destinations.AppendText(append(b, `,"partner_agent":`...), d.PartnerAgent)
+	}
 	if d.testing && d.TestEventCode != "" {
-		code, err := destinations.JSON(d.TestEventCode)
-		if err != nil {
-			return destinations.Request{}, fmt.Errorf("test event code: %w", err)
-		}
-		rest = `,"test_event_code":` + string(code)
+		b = destinations.AppendText(append(b, `,"test_event_code":`...), d.TestEventCode)
 	}
-	q.Body = destinations.List("data", q.Bodies, rest)
+	q.Body = append(b, '}')
+	begin := len(`{"data":[`)
+	for i, end := range ends {
+		q.Bodies[i] = q.Body[begin:end:end]
+		begin = end + 1
+	}
 	return q, nil
 }
 
-func (d destination) event(it destinations.Item) (event, destinations.Value, error) {
-	e, route := it.Event, it.Part.Route
-	ev := event{
-		ActionSource: source(e),
-		ID:           eventID(e),
-		Name:         route.Event,
-		Time:         destinations.HappenedAt(e).Unix(),
-		UserData:     d.user(e, it.Known),
-	}
-	value, _ := destinations.ValueOf(e.Revenue, route)
+// write appends one event, its keys in the order of their names.
+func (d *destination) write(b []byte, it *destinations.Item) ([]byte, destinations.Value, error) {
+	e, route := &it.Event, &it.Part.Route
+	none := destinations.Value{}
+	from := source(e)
+	value, _ := destinations.ValueOf(e.Revenue, *route)
+	var p person
+	d.gather(&p, e, &it.Known, from)
+	p.keep(route)
 	switch {
-	case ev.Name == "":
-		return event{}, destinations.Value{}, errors.New("no Meta event name")
-	case len(ev.UserData) == 0:
-		return event{}, destinations.Value{}, errors.New("nothing to find the person by")
-	case needsValue(ev.Name) && value == nil:
-		return event{}, destinations.Value{}, errors.New("a Purchase without value")
+	case route.Event == "":
+		return nil, none, errors.New("no Meta event name")
+	case len(p.values) == 0:
+		return nil, none, errors.New("nothing to find the person by")
+	case needsValue(route.Event) && value == nil:
+		return nil, none, errors.New("a Purchase without value")
 	}
-	ev.CustomData = d.customData(e, route, value)
-	if ev.ActionSource == website {
-		ev.SourceURL = pageURL(e)
-		ev.Referrer = destinations.CleanURL(e.Browser.Referrer)
-	}
-	limitDataUse(&ev, e.Consent)
-	if value == nil {
-		return ev, destinations.Value{}, nil
-	}
-	return ev, *value, nil
-}
-
-func (d destination) customData(e canonical.Event, route canonical.Route, value *destinations.Value) map[string]any {
-	data := map[string]any{}
-	for k, v := range route.Properties {
-		if v != nil {
-			data[k] = v
+	pass := passed(e, from)
+	var err error
+	text := func(name, v string) {
+		if v != "" {
+			b = destinations.AppendText(append(b, name...), v)
 		}
 	}
-	if fromCRM(e) { // without these two, conversion leads are not registered
-		data["event_source"] = "crm"
-		data["lead_event_source"] = d.LeadEventSource
+	object := func(name string, v any) {
+		if v != nil && err == nil {
+			b, err = appendAny(append(b, name...), v)
+		}
 	}
-	if value != nil {
-		data["value"] = value.Amount
-		data["currency"] = value.Currency
+	text(`{"action_source":`, from)
+	text(`,"advanced_measurement_table":`, pass.table)
+	object(`,"advertiser_tracking_enabled":`, pass.tracking)
+	object(`,"app_data":`, pass.app)
+	object(`,"attribution_data":`, pass.attribution)
+	var c custom
+	if d.fill(&c, e, route, value); len(c.fields) > 0 && err == nil {
+		b, err = c.write(append(b, `,"custom_data":`...))
 	}
-	return data
-}
-
-// limitDataUse passes on what the person said. Country and state go together; 0 and 0
-// let Meta find the place.
-func limitDataUse(ev *event, c *canonical.Consent) {
-	if c == nil || len(c.DataProcessing) == 0 {
-		return
+	text(`,"customer_segmentation":`, pass.segmentation)
+	b = d.limitOf(e).write(b)
+	text(`,"event_id":`, eventID(e))
+	text(`,"event_name":`, route.Event)
+	if from == website {
+		text(`,"event_source_url":`, pageURL(e))
 	}
-	zero := 0
-	ev.DataProcessing = c.DataProcessing
-	ev.ProcessingCountry, ev.ProcessingState = &zero, &zero
-	if c.ProcessingCountry != nil {
-		ev.ProcessingCountry = c.ProcessingCountry
+	b = strconv.AppendInt(append(b, `,"event_time":`...), destinations.HappenedAt(*e).Unix(), 10)
+	text(`,"messaging_channel":`, pass.channel)
+	if pass.optOut || d.ConsentUnsaid == unsaidOptOut && !said(e.Consent) {
+		b = append(b, `,"opt_out":true`...)
 	}
-	if c.ProcessingState != nil {
-		ev.ProcessingState = c.ProcessingState
+	object(`,"original_event_data":`, pass.original)
+	if from == website && e.Browser.Referrer != "" {
+		text(`,"referrer_url":`, destinations.CleanURL(e.Browser.Referrer))
 	}
+	if err != nil {
+		return nil, none, err
+	}
+	b = append(p.write(append(b, `,"user_data":`...)), '}')
+	if value == nil {
+		return b, none, nil
+	}
+	return b, *value, nil
 }
 
 // eventID is the id itself: a browser's copy at Meta carries the same one. Only an id of
 // our own making that is longer than Meta is known to take is hashed.
-func eventID(e canonical.Event) string {
+func eventID(e *canonical.Event) string {
 	if e.IDRecipe != 0 && len(e.ID) > 64 {
 		return canonical.SHA256(string(e.ID))
 	}

@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -18,38 +17,68 @@ const (
 	cityWritten = "written"
 )
 
-var (
-	hashedShape = regexp.MustCompile(`^([A-Fa-f0-9]{64}|[A-Fa-f0-9]{32})(\.[A-Za-z0-9_-]{2}|\.[A-Za-z0-9_-]{8})?$`)
-	zipPlusFour = regexp.MustCompile(`^[0-9]{5}-[0-9]{4}$`)
-	cookieEnd   = regexp.MustCompile(`^(AQ|Ag|Aw|BA|BQ|Bg|[A-Za-z0-9_-]{8})$`)
-	leadIDShape = regexp.MustCompile(`^[1-9][0-9]{14,16}$`)
-)
-
-// hashed gives a value that arrived hashed in the form to send: lower case, its appendix
-// as it is. False when it is no hash.
+// hashed gives a value that arrived hashed in the form to send: SHA-256, or the MD5 that
+// Meta's library also takes for hashed, in lower case, an appendix as it is. False when it
+// is no hash.
 func hashed(s string) (string, bool) {
 	s = strings.TrimSpace(s)
-	if !hashedShape.MatchString(s) {
+	hash, appendix, found := strings.Cut(s, ".")
+	if len(hash) != 64 && len(hash) != 32 || !onlyHex(hash) || found && (len(appendix) != 2 && len(appendix) != 8 || !base64URL(appendix)) {
 		return "", false
 	}
-	hash, appendix, found := strings.Cut(s, ".")
+	hash = strings.ToLower(hash)
 	if found {
-		return strings.ToLower(hash) + "." + appendix, true
+		return hash + "." + appendix, true
 	}
-	return strings.ToLower(hash), true
+	return hash, true
 }
 
-// hashOf normalises and hashes a value, unless it is hashed already. "" when nothing is
-// left: nothing empty is ever hashed.
-func hashOf(s string, normal func(string) string) string {
-	if h, ok := hashed(s); ok {
-		return h
-	}
-	if s = normal(s); s == "" {
-		return ""
-	}
-	return canonical.SHA256(s)
+// brokenHash is true for what was meant for a hash and is none: cut, or with something
+// behind it. To hash it once more would only hide the mistake.
+func brokenHash(s string) bool {
+	s = strings.TrimSpace(s)
+	hash, _, _ := strings.Cut(s, ".")
+	return len(hash) >= 40 && onlyHex(hash)
 }
+
+func onlyHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; !(s[i] >= '0' && s[i] <= '9' || c >= 'a' && c <= 'f') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func base64URL(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+func onlyDigits(s string, least, most int) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return len(s) >= least && len(s) <= most
+}
+
+// isAppendix is true for what Meta's libraries append to cookies and addresses (meta.md §2.4).
+func isAppendix(s string) bool {
+	switch s {
+	case "AQ", "Ag", "Aw", "BA", "BQ", "Bg":
+		return true
+	}
+	return len(s) == 8 && base64URL(s)
+}
+
+// leadID is true for the id of a lead ads form: 15 to 17 digits.
+func leadID(s string) bool { return onlyDigits(s, 15, 17) && s[0] != '0' }
 
 // normalEmail takes what Meta's library takes: an ASCII address.
 func normalEmail(s string) string {
@@ -74,6 +103,11 @@ func normalName(s string) string {
 		}
 		return r
 	}, strings.ToLower(norm.NFC.String(s)))
+}
+
+// normalPhone gives digits with country code; region is assumed where there is none.
+func normalPhone(region string) func(string) string {
+	return func(s string) string { return canonical.NormalPhone(s, region) }
 }
 
 func normalCity(profile string) func(string) string {
@@ -122,7 +156,7 @@ func normalState(country string) func(string) string {
 func normalZip(country string) func(string) string {
 	return func(s string) string {
 		s = strings.ToLower(strings.Join(strings.Fields(s), ""))
-		if country == "US" || country == "" && zipPlusFour.MatchString(s) {
+		if country == "US" || country == "" && len(s) == 10 && s[5] == '-' && onlyDigits(s[:5], 5, 5) && onlyDigits(s[6:], 4, 4) {
 			s, _, _ = strings.Cut(s, "-")
 			s = destinations.Clip(s, 5)
 		}
@@ -141,36 +175,26 @@ func normalExternalID(s string) string {
 	return strings.ToLower(strings.Join(strings.Fields(s), ""))
 }
 
-// cookie gives an fbc or fbp cookie exactly as it came, or "" when it is none.
+// cookie gives an fbc or fbp cookie exactly as it came, or "" when it is none: four parts
+// between dots, or five of which the last is an appendix.
 func cookie(s string) string {
-	parts := strings.Split(s, ".")
+	if len(s) > 1024 || !strings.HasPrefix(s, "fb.") {
+		return ""
+	}
+	var parts [5]string
+	n := 0
+	for part := range strings.SplitSeq(s, ".") {
+		if n == len(parts) {
+			return ""
+		}
+		parts[n] = part
+		n++
+	}
 	switch {
-	case len(parts) != 4 && len(parts) != 5:
-		return ""
-	case len(parts) == 5 && !cookieEnd.MatchString(parts[4]):
-		return ""
-	case parts[0] != "fb" || !digits.MatchString(parts[1]) || !digits.MatchString(parts[2]) || parts[3] == "":
-		return ""
-	case strings.ContainsFunc(s, unicode.IsSpace):
+	case n < 4 || n == 5 && !isAppendix(parts[4]),
+		!onlyDigits(parts[1], 1, 20), !onlyDigits(parts[2], 1, 20), parts[3] == "",
+		strings.ContainsFunc(s, unicode.IsSpace):
 		return ""
 	}
 	return s
-}
-
-// states maps the names of the states of the USA and the provinces of Canada.
-var states = map[string]string{
-	"alabama": "al", "alaska": "ak", "arizona": "az", "arkansas": "ar", "california": "ca", "colorado": "co",
-	"connecticut": "ct", "delaware": "de", "districtofcolumbia": "dc", "washingtondc": "dc", "florida": "fl", "georgia": "ga",
-	"hawaii": "hi", "idaho": "id", "illinois": "il", "indiana": "in", "iowa": "ia", "kansas": "ks", "kentucky": "ky",
-	"louisiana": "la", "maine": "me", "maryland": "md", "massachusetts": "ma", "michigan": "mi", "minnesota": "mn",
-	"mississippi": "ms", "missouri": "mo", "montana": "mt", "nebraska": "ne", "nevada": "nv", "newhampshire": "nh",
-	"newjersey": "nj", "newmexico": "nm", "newyork": "ny", "northcarolina": "nc", "northdakota": "nd", "ohio": "oh",
-	"oklahoma": "ok", "oregon": "or", "pennsylvania": "pa", "rhodeisland": "ri", "southcarolina": "sc",
-	"southdakota": "sd", "tennessee": "tn", "texas": "tx", "utah": "ut", "vermont": "vt", "virginia": "va",
-	"washington": "wa", "westvirginia": "wv", "wisconsin": "wi", "wyoming": "wy",
-	"puertorico": "pr", "guam": "gu", "americansamoa": "as", "usvirginislands": "vi", "northernmarianaislands": "mp",
-
-	"alberta": "ab", "britishcolumbia": "bc", "manitoba": "mb", "newbrunswick": "nb", "newfoundland": "nl",
-	"newfoundlandandlabrador": "nl", "northwestterritories": "nt", "novascotia": "ns", "nunavut": "nu", "ontario": "on",
-	"princeedwardisland": "pe", "quebec": "qc", "québec": "qc", "saskatchewan": "sk", "yukon": "yt", "yukonterritory": "yt",
 }

@@ -6,16 +6,16 @@ import (
 
 	"tributary/canonical"
 	"tributary/destinations"
+	"tributary/destinations/destinationtest"
 )
 
 // The check vectors of meta.md §2.7, and its column "should" in §2.1 and §2.6.
 func TestVectors(t *testing.T) {
-	phone := func(region string) func(string) string {
-		return func(s string) string { return canonical.NormalPhone(s, region) }
-	}
+	phone := normalPhone
+	birth := func(s string) string { return canonical.NormalBirthDate(s, destinationtest.Noon) }
 	city := normalCity(cityLibrary)
 	for _, c := range []struct {
-		key    string
+		key    string // with the sheet's section where it is not 2.7
 		normal func(string) string
 		in     string
 		want   string
@@ -37,7 +37,26 @@ func TestVectors(t *testing.T) {
 		{"zp", normalZip("GB"), "EC1A 1BB", "ec1a1bb", "636efa87fe7d1f12f2755e36182415f38a6c589471a98aeb88f0f8af7a03a6b2"},
 		{"country", normalCountry, "DE", "de", "959a45d44e6fcf58361ed004681556fe50129f2109e817dec098c00c9e5d2578"},
 		{"country", normalCountry, "Germany", "de", "959a45d44e6fcf58361ed004681556fe50129f2109e817dec098c00c9e5d2578"},
+		{"db", birth, "1988-11-05", "19881105", "6ee2c6add7eb3581ba73b117a56b06c2a80c8299dd747323fd944f6d24b0da45"},
+		{"ge", canonical.NormalGender, "Female", "f", "252f10c83610ebca1a059c0bae8255eba2f95be4d1d7bcfa89d7248a82d9f111"},
 		{"external_id", normalExternalID, "HS-00042", "hs-00042", "d4727908d7c86e5dbe47b090b96cdb7d5b462d94902a1385024f281b325ab71e"},
+
+		// §2.5, validated, and refused where day and month could be either
+		{"db 2.5", birth, "19881105", "19881105", ""},
+		{"db 2.5", birth, "1997-13-01", "19970113", ""},
+		{"db 2.5", birth, "25.12.1988", "19881225", ""},
+		{"db 2.5", birth, "12/25/1988", "19881225", ""},
+		{"db 2.5", birth, "05/05/1997", "19970505", ""},
+		{"db 2.5", birth, "01/02/1997", "", ""},
+		{"db 2.6", birth, "05.11.1988", "", ""},
+		{"db 2.5", birth, "02161997", "", ""},
+		{"db 2.5", birth, "5 November 1988", "", ""},
+		{"db 2.5", birth, "05/11/88", "", ""},
+		{"db 2.5", birth, "1988-02-30", "", ""},
+		{"db 2.1", birth, "1899-12-31", "", ""},
+		{"db 2.1", birth, "2027-01-01", "", ""},
+		{"ge 2.6", canonical.NormalGender, " M ", "m", ""},
+		{"ge 2.6", canonical.NormalGender, "mr", "", ""},
 
 		// §2.6, as column "should" has it
 		{"ph", phone(""), "0049 30 901820", "4930901820", ""},
@@ -64,6 +83,23 @@ func TestVectors(t *testing.T) {
 		{"country", normalCountry, "Great Britain", "gb", ""},
 		{"country", normalCountry, "The Netherlands", "nl", ""},
 		{"country", normalCountry, "Narnia", "", ""},
+		{"country", normalCountry, "Germany ", "de", ""},
+		{"country", normalCountry, "DEU", "de", ""},
+		{"zp", normalZip(""), "EC1A 1BB", "ec1a1bb", ""},
+		{"ct", city, "São Paulo", "sopaulo", ""},
+		{"ph", phone("DE"), "030 901820", "4930901820", ""},
+		{"ph", phone("GB"), "020 7946 0958", "442079460958", ""},
+		{"ph", phone("FR"), "01 23 45 67 89", "33123456789", ""},
+		{"ph", phone("BR"), "(11) 91234-5678", "5511912345678", ""},
+		{"ph", phone("IT"), "06 1234 5678", "390612345678", ""},
+		{"ph", phone(""), "00 44 20 7946 0958", "442079460958", ""},
+		{"ph", phone(""), "030 901820", "", ""},
+		{"ph", phone("DE"), "call me", "", ""},
+		{"em", normalEmail, "kim@example", "", ""},
+		{"em", normalEmail, "kim@@example.org", "", ""},
+		{"em", normalEmail, "kim@example..org", "", ""},
+		{"em", normalEmail, "Kim\t@Example.org", "kim@example.org", ""},
+		{"em", normalEmail, "kim@münchen.example", "", ""},
 		{"em", normalEmail, "not an address", "", ""},
 		{"em", normalEmail, "zoë@example.com", "", ""},
 	} {
@@ -78,6 +114,16 @@ func TestVectors(t *testing.T) {
 			t.Errorf("%s %q has hash %s, want %s", c.key, c.in, got, c.hash)
 		}
 	}
+}
+
+// hashOf gives what is sent of one value.
+func hashOf(given string, normal func(string) string) string {
+	var p person
+	p.hash(keyFirstName, given, normal)
+	if len(p.values) == 0 {
+		return ""
+	}
+	return p.values[0].text
 }
 
 func TestHashedIsRecognised(t *testing.T) {
@@ -121,10 +167,10 @@ func TestOnlyPublicAddresses(t *testing.T) {
 
 func TestLongIDsOfOurOwn(t *testing.T) {
 	long := canonical.EventID(strings.Repeat("x", 65))
-	if got := eventID(canonical.Event{ID: long}); got != string(long) {
+	if got := eventID(&canonical.Event{ID: long}); got != string(long) {
 		t.Errorf("the caller's id became %s: the browser's copy carries another", got)
 	}
-	if got := eventID(canonical.Event{ID: long, IDRecipe: 1}); got != canonical.SHA256(string(long)) {
+	if got := eventID(&canonical.Event{ID: long, IDRecipe: 1}); got != canonical.SHA256(string(long)) {
 		t.Errorf("our own id is %s", got)
 	}
 }

@@ -1,10 +1,13 @@
 package webhook
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"tributary/canonical"
@@ -42,11 +45,11 @@ type event struct {
 	OccurredAt     string                 `json:"occurred_at"`
 	PersonID       *canonical.NodeID      `json:"person,omitempty"`
 	Pipeline       string                 `json:"pipeline,omitempty"`
-	Properties     map[string]any         `json:"properties,omitempty"` // include_properties
+	Properties     map[string]any         `json:"properties,omitempty"` // include_properties, and those of the mapping's line
 	Rank           int                    `json:"rank,omitempty"`
 	RawStage       string                 `json:"raw_stage,omitempty"`
 	ReceiptID      canonical.ReceiptID    `json:"receipt_id,omitempty"`
-	Revenue        *canonical.Revenue     `json:"revenue,omitempty"`
+	Revenue        *canonical.Revenue     `json:"revenue,omitempty"` // include_revenue
 	Source         string                 `json:"source,omitempty"`
 	Stage          string                 `json:"stage,omitempty"`
 	TimeBasis      string                 `json:"time_basis,omitempty"`
@@ -59,42 +62,78 @@ type value struct {
 	Currency string          `json:"currency"`
 }
 
-// Build gives one POST: the event itself, or a list where batches are configured.
+// Build gives one request: the event itself, or a list where batches are configured; each
+// event as it is, or as the template says.
 func (d destination) Build(batch []destinations.Item) (destinations.Request, error) {
 	if len(batch) == 0 {
 		return destinations.Request{}, errors.New("an empty batch")
 	}
 	q := destinations.Request{
-		Method: http.MethodPost,
-		Path:   cmp.Or(d.url.Path, "/"),
-		Query:  d.url.Query(),
-		Header: destinations.JSONHeader(),
-		Bodies: make([][]byte, len(batch)),
-		Values: make([]destinations.Value, len(batch)),
-	}
-	for name, value := range d.Headers {
-		q.Header.Set(name, value)
+		Method:   d.Method,
+		Path:     cmp.Or(d.url.EscapedPath(), "/"),
+		RawQuery: d.url.RawQuery,
+		Header:   destinations.JSONHeader(),
+		Bodies:   make([][]byte, len(batch)),
+		Values:   make([]destinations.Value, len(batch)),
 	}
 	for i, it := range batch {
-		ev := d.event(it)
-		body, err := destinations.JSON(ev)
+		body, v, err := d.one(it)
 		if err != nil {
 			return destinations.Request{}, fmt.Errorf("event %s: %w", it.Event.ID, err)
 		}
-		q.Bodies[i] = body
-		if ev.Value != nil {
-			q.Values[i] = destinations.Value(*ev.Value)
+		q.Bodies[i], q.Values[i] = body, v
+	}
+	if err := d.fillHeaders(q.Header, batch[0]); err != nil {
+		return destinations.Request{}, fmt.Errorf("event %s: %w", batch[0].Event.ID, err)
+	}
+	switch {
+	case d.Batch > 1 && d.BatchKey == "":
+		q.Body = slices.Concat([]byte("["), bytes.Join(q.Bodies, []byte(",")), []byte("]"))
+	case d.Batch > 1:
+		q.Body = destinations.List(d.BatchKey, q.Bodies, "")
+	case len(batch) > 1:
+		return destinations.Request{}, errors.New("more than one event, and batch is 1")
+	default:
+		q.Body = q.Bodies[0]
+	}
+	return q, nil
+}
+
+// one gives an event's body and what it sends as value.
+func (d destination) one(it destinations.Item) ([]byte, destinations.Value, error) {
+	var sent destinations.Value
+	if v, _ := destinations.ValueOf(it.Event.Revenue, it.Part.Route); v != nil {
+		sent = *v
+	}
+	if d.body != nil {
+		body, err := d.body.render(d.fieldsOf(it))
+		return body, sent, err
+	}
+	body, err := destinations.JSON(d.event(it))
+	return body, sent, err
+}
+
+// fillHeaders writes the configured headers. What an event puts into one loses what may not
+// stand there.
+func (d destination) fillHeaders(h http.Header, it destinations.Item) error {
+	var f *fields
+	for name, t := range d.headers {
+		if f == nil {
+			f = d.fieldsOf(it)
+		}
+		v, err := t.value(f)
+		if err != nil {
+			return fmt.Errorf("header %s: %w", name, err)
+		}
+		s, err := asText(v)
+		if err != nil {
+			return fmt.Errorf("header %s: %w", name, err)
+		}
+		if s = destinations.Clip(destinations.Text(s), 1000); s != "" {
+			h.Set(name, s)
 		}
 	}
-	if d.Batch > 1 {
-		q.Body = destinations.List("events", q.Bodies, "")
-		return q, nil
-	}
-	if len(batch) > 1 {
-		return destinations.Request{}, errors.New("more than one event, and batch is 1")
-	}
-	q.Body = q.Bodies[0]
-	return q, nil
+	return nil
 }
 
 func (d destination) event(it destinations.Item) event {
@@ -104,7 +143,7 @@ func (d destination) event(it destinations.Item) event {
 		Source: e.Source, Pipeline: e.Pipeline, RawStage: e.RawStage, Stage: e.Stage, Funnel: e.Funnel, Rank: e.Rank,
 		CountedBy: e.CountedBy, CoveredBy: e.CoveredBy, Identifiers: e.Identifiers, Company: e.Company,
 		ContactID: destinations.CRMContact(e, k), Touch: public(e.Touch), FirstTouch: public(k.FirstTouch), LastTouch: public(k.LastTouch),
-		Revenue: e.Revenue, MappingVersion: e.MappingVersion, ReceiptID: e.ReceiptID,
+		MappingVersion: e.MappingVersion, ReceiptID: e.ReceiptID,
 	}
 	if v, _ := destinations.ValueOf(e.Revenue, it.Part.Route); v != nil {
 		out.Value = &value{v.Amount, v.Currency}
@@ -123,6 +162,16 @@ func (d destination) event(it destinations.Item) event {
 	}
 	if d.IncludeProperties {
 		out.Properties = e.Properties
+	}
+	if added := it.Part.Route.Properties; len(added) > 0 { // the mapping's own
+		out.Properties = maps.Clone(out.Properties)
+		if out.Properties == nil {
+			out.Properties = make(map[string]any, len(added))
+		}
+		maps.Copy(out.Properties, added)
+	}
+	if d.IncludeRevenue {
+		out.Revenue = e.Revenue
 	}
 	return out
 }

@@ -4,21 +4,23 @@ package hubspotcrm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"tributary/canonical"
 	"tributary/canonical/wire"
+	"tributary/destinations"
+	"tributary/internal/budget"
 )
 
 // BatchSize is HubSpot's limit for one batch read.
@@ -27,12 +29,34 @@ const BatchSize = 100
 // plural is the path segment of an object type.
 var plural = map[string]string{"contact": "contacts", "company": "companies", "deal": "deals"}
 
-// A Client reads one account. Calls wait for the account's budget.
+// A Client reads one account. Calls wait for the account's budget, which they share with the
+// lanes that write to it.
 type Client struct {
 	BaseURL string
-	Token   func() string
-	Budget  *rate.Limiter
-	HTTP    *http.Client
+	// Token gives the access token of a request; its error holds the request back. Answered, where
+	// not nil, is told how each was answered; its error stands in place of the answer. An error of
+	// theirs may say with Halting, as Trouble does, whether waiting helps; one that does not needs a person.
+	Token    func(ctx context.Context) (string, error)
+	Answered func(ctx context.Context, token string, status int) error
+	Budget   *budget.Account
+	// Headroom reads what an answer's headers say of the account's limits; nil: nothing.
+	Headroom func(destinations.Response) []destinations.Reading
+	HTTP     *http.Client
+	// Further names properties that the mapping reads, beside what is always asked for; nil: none.
+	Further func(objectType string) []string
+}
+
+// properties lists what is asked for of a type of object.
+func (c *Client) properties(objectType string) []string {
+	out := slices.Clone(wire.Properties(objectType))
+	if c.Further != nil {
+		for _, name := range c.Further(objectType) {
+			if !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 // A Trouble is an answer that was not the objects asked for. Halt means that no call
@@ -47,7 +71,10 @@ type Trouble struct {
 }
 
 func (t *Trouble) Error() string {
-	if t.Words == "" {
+	switch {
+	case t.Status == 0: // nothing was asked
+		return t.Words
+	case t.Words == "":
 		return fmt.Sprintf("HubSpot answered %d", t.Status)
 	}
 	return fmt.Sprintf("HubSpot answered %d: %s", t.Status, t.Words)
@@ -68,7 +95,7 @@ func (c *Client) Read(ctx context.Context, objectType string, ids []string) (map
 				Properties map[string]*string `json:"properties"`
 			} `json:"results"`
 		}
-		body := map[string]any{"inputs": inputs, "properties": wire.Properties(objectType)}
+		body := map[string]any{"inputs": inputs, "properties": c.properties(objectType)}
 		if err := c.post(ctx, "/crm/v3/objects/"+plural[objectType]+"/batch/read", body, &answer); err != nil {
 			return nil, fmt.Errorf("read %s: %w", plural[objectType], err)
 		}
@@ -108,7 +135,7 @@ func (c *Client) merged(ctx context.Context, objectType string, left map[string]
 			ID         string             `json:"id"`
 			Properties map[string]*string `json:"properties"`
 		}
-		path := "/crm/v3/objects/" + plural[objectType] + "/" + id + "?properties=" + strings.Join(wire.Properties(objectType), ",")
+		path := "/crm/v3/objects/" + plural[objectType] + "/" + id + "?properties=" + strings.Join(c.properties(objectType), ",")
 		err := c.call(ctx, http.MethodGet, path, nil, &r)
 		var t *Trouble
 		if errors.As(err, &t) && t.Status == http.StatusNotFound {
@@ -271,22 +298,33 @@ func (c *Client) post(ctx context.Context, path string, body, into any) error {
 const maxAnswer = 16 << 20 // a hundred records are far smaller
 
 func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
-	if err := c.Budget.Wait(ctx); err != nil {
+	permit, err := c.Budget.Begin(ctx, budget.Fetch, "")
+	if err != nil {
 		return err
 	}
+	var said []destinations.Reading
+	defer func() { permit.Answered(said) }()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.BaseURL, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Authorization", "Bearer "+c.Token())
+	token, err := c.Token(ctx)
+	if err != nil {
+		permit.Unused()
+		return untokened(ctx, err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
 	res, err := c.HTTP.Do(r)
 	if err != nil {
 		return errors.New("HubSpot cannot be reached") // the cause names the URL with ids
 	}
 	defer res.Body.Close()
+	if c.Headroom != nil {
+		said = c.Headroom(destinations.Response{Status: res.StatusCode, Header: res.Header})
+	}
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
@@ -294,36 +332,55 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 	case len(b) > maxAnswer:
 		return &Trouble{Status: res.StatusCode, Words: "more than is read of one answer", Refuse: true, After: 2 * time.Second}
 	}
+	if c.Answered != nil {
+		if err := c.Answered(ctx, token, res.StatusCode); err != nil {
+			return untokened(ctx, err)
+		}
+	}
 	if res.StatusCode/100 == 2 {
 		return json.Unmarshal(b, into)
 	}
-	return trouble(res, b)
+	t, limit := trouble(res, b)
+	if t.Status == http.StatusTooManyRequests {
+		c.Budget.Refused("", limit, destinations.RetryAfter(res.Header))
+	}
+	return t
 }
 
-// trouble reads a refusal by status first, category second, message never.
-func trouble(res *http.Response, body []byte) *Trouble {
+// limitOf is the limit behind a 429's policyName, by its name in the account's budget.
+var limitOf = map[string]string{"TEN_SECONDLY_ROLLING": "ten_seconds", "DAILY": "day"}
+
+// untokened is why a request could not be made, or was not taken, for want of a token.
+func untokened(ctx context.Context, err error) error {
+	var t interface{ Halting() (bool, time.Duration) }
+	if ctx.Err() != nil || errors.As(err, &t) {
+		return err
+	}
+	return &Trouble{Words: err.Error(), Halt: true}
+}
+
+// trouble reads a refusal by status first, category second, message never, and says which
+// limit a 429 is of. After is short there: it is the budget that waits.
+func trouble(res *http.Response, body []byte) (t *Trouble, limit string) {
 	var e struct {
 		Category   string `json:"category"`
 		PolicyName string `json:"policyName"`
 	}
 	_ = json.Unmarshal(body, &e) // an HTML body says nothing more than its status
-	t := &Trouble{Status: res.StatusCode, Words: e.Category, After: 2 * time.Second}
+	t = &Trouble{Status: res.StatusCode, Words: cmp.Or(e.Category, e.PolicyName), After: 2 * time.Second}
 	switch res.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		t.Halt = true
 	case http.StatusTooManyRequests:
-		t.After = 10 * time.Second
-		if e.PolicyName == "DAILY" {
-			t.After = 10 * time.Minute // until the account's midnight; asked again meanwhile
-		}
+		limit = limitOf[e.PolicyName]
 	case http.StatusRequestTimeout, http.StatusLocked, statusMoving:
 	default:
 		t.Refuse = res.StatusCode/100 == 4
 	}
-	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s >= 0 && !t.Halt && !t.Refuse {
-		t.After = min(time.Duration(s)*time.Second, 24*time.Hour)
+	if after := destinations.RetryAfter(res.Header); after > 0 && !t.Halt && !t.Refuse {
+		t.After = after
 	}
-	return t
+	return t, limit
 }
 
 // statusMoving is answered while an account moves to another region.

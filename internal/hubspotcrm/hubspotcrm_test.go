@@ -1,6 +1,7 @@
 package hubspotcrm_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,9 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/time/rate"
+	"gopkg.in/yaml.v3"
 
+	"tributary/destinations"
+	"tributary/destinations/hubspot"
 	"tributary/destinations/simulator"
+	"tributary/internal/budget"
 	"tributary/internal/hubspotcrm"
 )
 
@@ -36,7 +40,7 @@ func newAccount(t *testing.T, o simulator.HubSpotAccount) *account {
 		t.Fatal(err)
 	}
 	a := &account{Simulator: s, t: t}
-	a.Client = &hubspotcrm.Client{Token: func() string { return o.Token }, Budget: rate.NewLimiter(rate.Inf, 1), HTTP: &http.Client{}}
+	a.Client = &hubspotcrm.Client{Token: func(context.Context) (string, error) { return o.Token, nil }, HTTP: &http.Client{}}
 	return a
 }
 
@@ -184,9 +188,9 @@ func TestTroubles(t *testing.T) {
 	}{
 		"a wrong token":          {token: "revoked", want: hubspotcrm.Trouble{Status: 401, Halt: true, Words: "INVALID_AUTHENTICATION", After: 2 * time.Second}},
 		"a missing scope":        {account: simulator.HubSpotAccount{Scopes: []string{"crm.objects.deals.read"}}, want: hubspotcrm.Trouble{Status: 403, Halt: true, Words: "MISSING_SCOPES", After: 2 * time.Second}},
-		"the ten seconds' limit": {fault: simulator.Fault{Mode: "429"}, want: hubspotcrm.Trouble{Status: 429, After: 10 * time.Second}},
-		"a limit with its wait":  {fault: simulator.Fault{Mode: "429", RetryAfter: 3}, want: hubspotcrm.Trouble{Status: 429, After: 3 * time.Second}},
-		"the day's limit":        {account: simulator.HubSpotAccount{Daily: 1}, want: hubspotcrm.Trouble{Status: 429, After: 10 * time.Minute}},
+		"the ten seconds' limit": {fault: simulator.Fault{Mode: "429"}, want: hubspotcrm.Trouble{Status: 429, Words: "TEN_SECONDLY_ROLLING", After: 2 * time.Second}},
+		"a limit with its wait":  {fault: simulator.Fault{Mode: "429", RetryAfter: 3}, want: hubspotcrm.Trouble{Status: 429, Words: "TEN_SECONDLY_ROLLING", After: 3 * time.Second}},
+		"the day's limit":        {account: simulator.HubSpotAccount{Daily: 1}, want: hubspotcrm.Trouble{Status: 429, Words: "DAILY", After: 2 * time.Second}},
 		"a bad request":          {fault: simulator.Fault{Mode: "400"}, want: hubspotcrm.Trouble{Status: 400, Refuse: true, Words: "VALIDATION_ERROR", After: 2 * time.Second}},
 		"a locked record":        {fault: simulator.Fault{Mode: "423"}, want: hubspotcrm.Trouble{Status: 423, After: 2 * time.Second}},
 		"a move between regions": {fault: simulator.Fault{Mode: "477", RetryAfter: 7200}, want: hubspotcrm.Trouble{Status: 477, After: 2 * time.Hour}},
@@ -202,7 +206,7 @@ func TestTroubles(t *testing.T) {
 				}
 			}
 			if tc.token != "" {
-				a.Token = func() string { return tc.token }
+				a.Token = func(context.Context) (string, error) { return tc.token, nil }
 			}
 			if tc.fault.Mode != "" {
 				tc.fault.Vendor = simulator.HubSpot
@@ -259,12 +263,26 @@ func TestAnAnswerWithoutEndIsARefusal(t *testing.T) {
 	}
 }
 
+// open gives the account's budget as the adapter of HubSpot has its limits.
+func (a *account) open(settings string) {
+	a.t.Helper()
+	var section yaml.Node
+	if err := yaml.Unmarshal([]byte(settings), &section); err != nil {
+		a.t.Fatal(err)
+	}
+	d, problems := hubspot.Kind().New(&section)
+	if len(problems) > 0 {
+		a.t.Fatal(problems)
+	}
+	a.BaseURL, a.HTTP.Transport = "http://hubspot.test", inProcess{a.counted()}
+	a.Budget, a.Headroom = budget.New("hubspot/main", d.Contract().Limits, budget.Options{}), d.(destinations.Gauge).Headroom
+}
+
 // Every call takes one of the account's budget, whatever it reads.
 func TestCallsKeepToTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t, simulator.HubSpotAccount{Burst: 50})
-		a.BaseURL, a.HTTP.Transport = "http://hubspot.test", inProcess{a.counted()}
-		a.Budget = rate.NewLimiter(4, 10) // never more than fifty in ten seconds
+		a.open("{requests_per_ten_seconds: 50}")
 		id := a.contact(1)
 		began := time.Now()
 		for range 110 {
@@ -272,11 +290,56 @@ func TestCallsKeepToTheBudget(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(began); took.Round(time.Second) != 25*time.Second {
-			t.Errorf("110 calls took %v; want the hundred beyond the first ten at four a second", took)
+		if took := time.Since(began); took.Round(time.Second) != 20*time.Second {
+			t.Errorf("110 calls took %v; want the third fifty to begin after twenty seconds", took)
 		}
 		if n := a.Stats(simulator.HubSpot).Throttled; n != 0 {
 			t.Errorf("HubSpot throttled %d calls", n)
+		}
+	})
+}
+
+// An account that is smaller than it was said to be is found out by its first answer.
+func TestTheHeadersCorrectTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t, simulator.HubSpotAccount{Burst: 10})
+		a.open("{tier: enterprise}")
+		id := a.contact(1)
+		for range 55 {
+			if _, err := a.Read(t.Context(), "contact", []string{id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := a.Stats(simulator.HubSpot).Throttled; n != 0 {
+			t.Errorf("HubSpot throttled %d calls", n)
+		}
+	})
+}
+
+// A 429 is told to the account, so that nobody else runs into it.
+func TestARefusalClosesTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := time.Date(2000, 1, 1, 20, 0, 0, 0, time.UTC)
+		time.Sleep(time.Until(at))
+		a := newAccount(t, simulator.HubSpotAccount{Daily: 1, TimeZone: "America/New_York"})
+		a.open("{tier: enterprise, time_zone: America/New_York}")
+		a.Headroom = nil // or the budget would know beforehand
+		id := a.contact(1)
+		if _, err := a.Read(t.Context(), "contact", []string{id}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Read(t.Context(), "contact", []string{id}); err == nil {
+			t.Fatal("the second call of the day was answered")
+		}
+		limit, until, ok := a.Budget.Waiting()
+		if want := at.Add(9*time.Hour + 5*time.Second); !ok || limit != "day" || !until.Equal(want) {
+			t.Errorf("waiting for %q until %v, %v; want day until %v", limit, until, ok, want)
+		}
+		if _, err := a.Read(t.Context(), "contact", []string{id}); err != nil || time.Now().Before(until) {
+			t.Errorf("read at %v, %v", time.Now(), err)
+		}
+		if n := a.Stats(simulator.HubSpot).Throttled; n != 1 {
+			t.Errorf("HubSpot throttled %d calls; want the first alone", n)
 		}
 	})
 }

@@ -1,37 +1,6 @@
 package delivery
 
-import (
-	"time"
-
-	"tributary/canonical"
-)
-
-// HasIt is the prospect of an event whose every part was delivered.
-const HasIt = "delivered"
-
-// Prospect says what a replay of an event would come to here: HasIt, the reason it
-// would be refused or kept from sending, or "" when the lane would send.
-func (l *Lane) Prospect(e canonical.Event, force bool) (string, error) {
-	states, err := l.Ledger.Event(l.Name, e.Key())
-	if err != nil {
-		return "", err
-	}
-	if Worst(states).State == canonical.StateDelivered && !force {
-		return HasIt, nil
-	}
-	route, routed := l.Routes(e.Name)
-	if reason := refuse(situation{
-		event: e, known: known(e), route: route, routed: routed, contract: l.Destination.Contract(), mode: l.mode(), policy: l.Policy,
-		now: time.Now(), forced: force,
-	}); reason != "" {
-		return reason, nil
-	}
-	if l.mode() == DryRun {
-		return canonical.ReasonDryRun, nil
-	}
-	_, refusal := l.Destination.Plan(e, l.People.Known(e), route)
-	return refusal.Reason, nil
-}
+import "tributary/canonical"
 
 // State gives what stands of an event here, for people: the states of its parts.
 func (l *Lane) State(key canonical.EventKey) ([]canonical.Delivery, error) {
@@ -76,14 +45,14 @@ var worse = map[canonical.State]int{
 }
 
 // Worst gives the worst state among an event's own parts; the zero Delivery when there are
-// none.
+// none. Of several in one state the reason that sorts last speaks, as in ClickHouse.
 func Worst(parts []canonical.Delivery) canonical.Delivery {
 	var w canonical.Delivery
 	for _, d := range parts {
 		if d.Part != planned(d.Part) { // sent once more by force: a story of its own
 			continue
 		}
-		if worse[d.State] > worse[w.State] {
+		if more := worse[d.State] - worse[w.State]; more > 0 || more == 0 && d.Reason > w.Reason {
 			w = d
 		}
 	}
