@@ -35,6 +35,8 @@ const (
 	TypeFact     = "fact"
 	TypeDelivery = "delivery"
 	TypeReplay   = "replay"
+	TypeJob      = "job"
+	TypeMapping  = "mapping"
 )
 
 // Schema is the version of every record type written today.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"time"
@@ -74,6 +75,21 @@ func (b DeliveryBalance) Balanced() bool {
 
 // Receipts counts the first balance, over the receipts that the log still holds.
 func (b *Books) Receipts(ctx context.Context) ([]ReceiptBalance, error) {
+	return b.countReceipts(ctx, func(counted) {})
+}
+
+// counted is one receipt or event as it was counted.
+type counted struct {
+	id     canonical.ReceiptID // of a receipt
+	event  canonical.EventKey  // of an event
+	of     string              // its source, or the destination
+	fate   canonical.Fate      // "": none yet
+	worst  canonical.Delivery  // of the event's parts; zero: none yet
+	isLost bool
+}
+
+// countReceipts shows every receipt it counts, once.
+func (b *Books) countReceipts(ctx context.Context, show func(counted)) ([]ReceiptBalance, error) {
 	// What is committed is asked before the fates are looked up: a fate may come meanwhile,
 	// a commit without one may not.
 	done, err := finished(ctx, b.Log, b.Topics, b.Prefix, b.Accounts, b.Account, b.Index)
@@ -100,8 +116,10 @@ func (b *Books) Receipts(ctx context.Context) ([]ReceiptBalance, error) {
 		case err != nil:
 			return err
 		case row.count(w.Fate):
+			show(counted{id: rc.ID, of: rc.Source, fate: w.Fate})
 		case done.waits(rc, r):
 			row.Waiting++
+			show(counted{id: rc.ID, of: rc.Source})
 		default:
 			missing[rc.ID] = row
 		}
@@ -110,7 +128,7 @@ func (b *Books) Receipts(ctx context.Context) ([]ReceiptBalance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.recall(ctx, missing); err != nil {
+	if err := b.recall(ctx, missing, show); err != nil {
 		return nil, err
 	}
 	out := make([]ReceiptBalance, 0, len(rows))
@@ -144,7 +162,7 @@ func (b *ReceiptBalance) count(f canonical.Fate) bool {
 
 // recall asks the warehouse for what came to nothing that is known here: it was trimmed,
 // or it is lost.
-func (b *Books) recall(ctx context.Context, missing map[canonical.ReceiptID]*ReceiptBalance) error {
+func (b *Books) recall(ctx context.Context, missing map[canonical.ReceiptID]*ReceiptBalance, show func(counted)) error {
 	if len(missing) == 0 {
 		return nil
 	}
@@ -157,9 +175,11 @@ func (b *Books) recall(ctx context.Context, missing map[canonical.ReceiptID]*Rec
 		return fmt.Errorf("look for fates in the warehouse: %w", err)
 	}
 	for id, row := range missing {
-		if !row.count(fates[id]) {
+		known := row.count(fates[id])
+		if !known {
 			row.Lost++
 		}
+		show(counted{id: id, of: row.Source, fate: fates[id], isLost: !known})
 	}
 	return nil
 }
@@ -226,6 +246,11 @@ func (f finish) least(partition int) int64 {
 
 // Deliveries counts the second balance of every configured destination.
 func (b *Books) Deliveries(ctx context.Context) ([]DeliveryBalance, error) {
+	return b.countDeliveries(ctx, func(counted) {})
+}
+
+// countDeliveries shows every event in a destination's books, once.
+func (b *Books) countDeliveries(ctx context.Context, show func(counted)) ([]DeliveryBalance, error) {
 	events := map[canonical.EventKey]canonical.Position{}
 	err := b.scan(ctx, b.Topics.Events, func(r eventlog.Record) error {
 		if r.Type != eventlog.TypeEvent {
@@ -240,14 +265,17 @@ func (b *Books) Deliveries(ctx context.Context) ([]DeliveryBalance, error) {
 	if err != nil {
 		return nil, err
 	}
-	replayed := map[string]map[canonical.EventKey]bool{}
+	replayed := map[string]map[canonical.EventKey]lastOrder{}
 	err = b.scan(ctx, b.Topics.Replays, func(r eventlog.Record) error {
+		if r.Type != eventlog.TypeReplay {
+			return nil
+		}
 		o, err := decode[canonical.ReplayOrder](r)
 		for _, d := range o.Destinations {
 			if replayed[d] == nil {
-				replayed[d] = map[canonical.EventKey]bool{}
+				replayed[d] = map[canonical.EventKey]lastOrder{}
 			}
-			replayed[d][o.Event.Key()] = true
+			replayed[d][o.Event.Key()] = lastOrder{canonical.Position{Partition: r.Partition, Offset: r.Offset}, len(o.Parts) > 0}
 		}
 		return err
 	})
@@ -256,7 +284,7 @@ func (b *Books) Deliveries(ctx context.Context) ([]DeliveryBalance, error) {
 	}
 	var out []DeliveryBalance
 	for name, lane := range b.Lanes {
-		row, err := b.destination(ctx, name, lane, events, replayed[name])
+		row, err := b.destination(ctx, name, lane, events, replayed[name], show)
 		if err != nil {
 			return nil, err
 		}
@@ -266,9 +294,21 @@ func (b *Books) Deliveries(ctx context.Context) ([]DeliveryBalance, error) {
 	return out, nil
 }
 
-func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lane, events map[canonical.EventKey]canonical.Position, replayed map[canonical.EventKey]bool) (DeliveryBalance, error) {
+// A lastOrder is where the last replay order for an event stands, and whether it names parts:
+// the plan may no longer have those.
+type lastOrder struct {
+	at    canonical.Position
+	parts bool
+}
+
+func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lane, events map[canonical.EventKey]canonical.Position, replayed map[canonical.EventKey]lastOrder,
+	show func(counted)) (DeliveryBalance, error) {
 	row := DeliveryBalance{Destination: name, Suppressed: map[string]int{}, Parked: map[string]int{}}
 	committed, err := b.Log.Committed(ctx, delivery.Group(b.Prefix, name), b.Topics.Events)
+	if err != nil {
+		return row, err
+	}
+	decided, err := b.Log.Committed(ctx, delivery.Group(b.Prefix, name), b.Topics.Replays)
 	if err != nil {
 		return row, err
 	}
@@ -281,8 +321,17 @@ func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lan
 		return row, err
 	}
 	begin := activation.End[b.Topics.Events]
+	since := func(at canonical.Position) bool { return beganBefore(begin, at) }
 	ours := func(key canonical.EventKey, at canonical.Position) bool {
-		return at.Partition >= len(begin) || at.Offset >= begin[at.Partition] || replayed[key]
+		_, asked := replayed[key]
+		return asked || since(at)
+	}
+	passed := func(key canonical.EventKey, at canonical.Position) bool { // by the lane, with all that asks for it
+		o, asked := replayed[key]
+		if asked && (o.parts || o.at.Partition >= len(decided) || o.at.Offset >= decided[o.at.Partition] || !beganBefore(activation.End[b.Topics.Replays], o.at)) {
+			return false
+		}
+		return at.Offset < committed[at.Partition] || asked && !since(at)
 	}
 	stated := map[canonical.EventKey]bool{}
 	err = lane.Each(func(key canonical.EventKey, parts []canonical.Delivery) {
@@ -292,6 +341,7 @@ func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lan
 		if w := delivery.Worst(parts); w.State != "" {
 			stated[key] = true
 			row.count(w)
+			show(counted{event: key, of: name, worst: w})
 		}
 	})
 	if err != nil {
@@ -302,15 +352,22 @@ func (b *Books) destination(ctx context.Context, name string, lane *delivery.Lan
 		case !ours(key, at):
 		case stated[key]:
 			row.Events++
-		case at.Offset < committed[at.Partition] && !replayed[key]:
+		case passed(key, at):
 			row.Events++
 			row.Lost++
+			show(counted{event: key, of: name, isLost: true})
 		default:
 			row.Events++
 			row.Pending++
+			show(counted{event: key, of: name})
 		}
 	}
 	return row, nil
+}
+
+// beganBefore is true for a place that a lane whose books begin at those ends has read from.
+func beganBefore(begin []int64, at canonical.Position) bool {
+	return at.Partition >= len(begin) || at.Offset >= begin[at.Partition]
 }
 
 // count adds an event by the state of its worst part.
@@ -343,7 +400,7 @@ func (b *Books) caughtUp(ctx context.Context, ledger *delivery.Ledger) error {
 	return nil
 }
 
-// scan reads a topic from its first to what is its end now.
+// scan reads a topic from its first to what is its end now; what is trimmed meanwhile is not seen.
 func (b *Books) scan(ctx context.Context, topic string, visit func(eventlog.Record) error) error {
 	first, end, err := b.Log.Bounds(ctx, topic)
 	if err != nil {
@@ -352,6 +409,13 @@ func (b *Books) scan(ctx context.Context, topic string, visit func(eventlog.Reco
 	for p := range end {
 		for at := first[p]; at < end[p]; {
 			records, err := b.Log.Read(ctx, topic, p, at, 5000, 5*time.Second)
+			if errors.Is(err, eventlog.ErrOutOfRange) { // trimmed meanwhile
+				now, _, failed := b.Log.Bounds(ctx, topic)
+				if failed == nil && now[p] > at {
+					at = now[p]
+					continue
+				}
+			}
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -8,8 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"tributary/canonical"
 	"tributary/destinations/simulator"
@@ -34,8 +33,8 @@ func TestFetchDoesAsHubSpotSays(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := newLog(t)
-		f := newFetch(l, &hubspotcrm.Client{BaseURL: "http://hubspot.test", Token: func() string { return "pat-test" },
-			Budget: rate.NewLimiter(rate.Inf, 1), HTTP: &http.Client{Transport: handled{s.Handler()}}})
+		f := newFetch(l, &hubspotcrm.Client{BaseURL: "http://hubspot.test", Token: func(context.Context) (string, error) { return "pat-test", nil },
+			HTTP: &http.Client{Transport: handled{s.Handler()}}})
 		time.Sleep(24 * time.Hour)
 		stop := run(t, f.Run)
 		defer stop()

@@ -187,16 +187,16 @@ func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (object
 		if ctx.Err() != nil {
 			return newObjectSet(), ctx.Err()
 		}
-		after := wait
+		after, what := wait, "it is tried again by itself"
 		var t trouble
 		if errors.As(err, &t) {
 			halt, least := t.Halting()
 			after = max(after, least)
 			if halt {
-				err = fmt.Errorf("%w; the token or its scopes must be mended, receipts wait", err)
-				after = time.Minute
+				after, what = time.Minute, "the token or its scopes must be mended"
 			}
 		}
+		err = fmt.Errorf("%w; webhooks of this account wait, and %s", err, what)
 		s.Health.Set(name, err)
 		s.Logger.Warn("CRM cannot be read; webhooks of this account wait", "account", s.Account, "error", err.Error(), "wait", after)
 		select {

@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -249,6 +251,38 @@ func store(w pebble.Writer, key []byte, v any) error {
 // Receipt says where a receipt is; false: not seen.
 func (x *Index) Receipt(id canonical.ReceiptID) (Whereabouts, bool, error) {
 	return load[Whereabouts](x.db, x.key("r", string(id)))
+}
+
+// Receipts says where receipts are, those that were seen: one walk over their keys, which lie
+// side by side where they came at one time.
+func (x *Index) Receipts(ids []canonical.ReceiptID) (map[canonical.ReceiptID]Whereabouts, error) {
+	sorted := slices.Sorted(slices.Values(ids))
+	it, err := x.db.NewIter(bounds(x.key("r", "")))
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	out := make(map[canonical.ReceiptID]Whereabouts, len(ids))
+	for _, id := range sorted {
+		key := x.key("r", string(id))
+		if !it.SeekGE(key) {
+			break
+		}
+		if !bytes.Equal(it.Key(), key) {
+			continue
+		}
+		var w Whereabouts
+		if err := json.Unmarshal(it.Value(), &w); err != nil {
+			return nil, fmt.Errorf("read local state: %w", err)
+		}
+		out[id] = w
+	}
+	return out, it.Error()
+}
+
+// First says where the first copy of an event stands; false: not seen.
+func (x *Index) First(key canonical.EventKey) (Found, bool, error) {
+	return load[Found](x.db, x.key("e", string(key.ID), key.Name))
 }
 
 // Events gives the events of an id: one, unless two names share it.

@@ -131,7 +131,7 @@ func Keep(ctx context.Context, name string, h *Health, logger *slog.Logger, stag
 		if err == nil {
 			err = errors.New("stopped without saying why")
 		}
-		h.Set(name, err)
+		h.Set(name, fmt.Errorf("%w; it is started again by itself, and nothing is skipped: where this stays, mend what it names", err))
 		logger.Error("stage stopped; it is started again", "stage", name, "error", err.Error(), "wait", wait)
 		if time.Since(began) > time.Minute {
 			wait = time.Second

@@ -176,6 +176,18 @@ func (s *Record) row(ctx context.Context, j *judge, r eventlog.Record, b *wareho
 			return err
 		}
 		b.Replays = append(b.Replays, warehouse.ReplayRow{ReplayOrder: o, Position: at})
+	case eventlog.TypeJob:
+		job, err := decode[canonical.ReplayJob](r)
+		if err != nil {
+			return err
+		}
+		b.Jobs = append(b.Jobs, warehouse.JobRow{ReplayJob: job, Position: at})
+	case eventlog.TypeMapping:
+		m, err := decode[canonical.LiveMapping](r)
+		if err != nil {
+			return err
+		}
+		b.Mappings = append(b.Mappings, warehouse.MappingRow{LiveMapping: m, Position: at, Sealed: s.Seal(m.Packed)})
 	default:
 		return fmt.Errorf("%s %d/%d holds a %q, which this version does not read; run the version that wrote it, or a later one", r.Topic, r.Partition, r.Offset, r.Type)
 	}
@@ -195,7 +207,7 @@ func (s *Record) write(ctx context.Context, token string, b warehouse.Block) err
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.Health.Set("record", fmt.Errorf("the warehouse takes no blocks: %w", err))
+		s.Health.Set("record", fmt.Errorf("the warehouse takes no blocks: %w; deliveries go on, what is to be recorded waits in the log, and it is tried again by itself", err))
 		s.Logger.Warn("block not written; it is tried again", "error", err.Error(), "wait", wait)
 		select {
 		case <-time.After(wait):

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,9 @@ type Replay struct {
 type Archive interface {
 	FindEvent(ctx context.Context, id canonical.EventID) ([]warehouse.FoundEvent, error)
 	Receipts(ctx context.Context, partition int, from, to int64, each func(sealed []byte) error) error
+	EventsBetween(ctx context.Context, partition int, from, to int64, f warehouse.EventFilter, limit int, each func(offset int64, sealed []byte) error) error
+	EarlierThan(ctx context.Context, partition int, below int64, keys []canonical.EventKey) (map[canonical.EventKey]bool, error)
+	DeliveriesOf(ctx context.Context, destination string, key canonical.EventKey, each func(sealed []byte) error) error
 	Unseal(sealed []byte) ([]byte, error)
 }
 
@@ -82,20 +86,14 @@ func (s *Replay) Do(ctx context.Context, o Order) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	events, err := s.Find(ctx, o.EventID)
+	events, err := s.named(ctx, o)
 	if err != nil {
 		return Answer{}, err
-	}
-	if o.Name != "" {
-		events = slices.DeleteFunc(events, func(e canonical.Event) bool { return e.Name != o.Name })
-		if len(events) == 0 {
-			return Answer{}, ErrUnknown
-		}
 	}
 	answer := Answer{Name: events[0].Name, Deduplicated: true, Reasons: map[string]string{}, ReplayID: s.NewID()}
 	var records []eventlog.Record
 	for _, e := range events {
-		asked, err := s.ask(&answer, e, names, o.Force)
+		asked, err := s.ask(ctx, &answer, e, names, o.Force)
 		if err != nil {
 			return Answer{}, err
 		}
@@ -120,12 +118,17 @@ func (s *Replay) Do(ctx context.Context, o Order) (Answer, error) {
 	return answer, nil
 }
 
-func (s *Replay) names(asked []string) ([]string, error) {
+func (s *Replay) known() []string {
 	var known []string
 	for name := range s.Lanes {
 		known = append(known, name)
 	}
 	sort.Strings(known)
+	return known
+}
+
+func (s *Replay) names(asked []string) ([]string, error) {
+	known := s.known()
 	if len(asked) == 0 {
 		return known, nil
 	}
@@ -138,24 +141,78 @@ func (s *Replay) names(asked []string) ([]string, error) {
 }
 
 // ask says which lanes are to take one event.
-func (s *Replay) ask(answer *Answer, e canonical.Event, names []string, force bool) ([]string, error) {
+func (s *Replay) ask(ctx context.Context, answer *Answer, e canonical.Event, names []string, force bool) ([]string, error) {
 	var asked []string
 	for _, name := range names {
-		prospect, err := s.Lanes[name].Prospect(e, force)
+		// Whoever names an event asks also for what is held.
+		rows, err := s.Lanes[name].Preview(delivery.Ask{ReplayID: answer.ReplayID, Force: force, Held: true}).Event(ctx, e)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case prospect == delivery.HasIt && !force:
-		case prospect == "" || prospect == delivery.HasIt || prospect == canonical.ReasonAwaitingIdentity || prospect == canonical.ReasonHold:
-			asked = append(asked, name)
-			answer.Deduplicated = false
-		default:
-			answer.Reasons[name] = prospect
-			answer.Deduplicated = false
+		there, takes, reason := true, false, ""
+		for _, f := range rows {
+			there = there && f.Class == delivery.AlreadyThere
+			takes = takes || f.Class.Sends() || f.Class == delivery.Waits
+			reason = cmp.Or(reason, f.Reason, f.Detail)
 		}
+		switch {
+		case takes:
+			asked = append(asked, name)
+		case !there:
+			answer.Reasons[name] = reason
+		}
+		answer.Deduplicated = answer.Deduplicated && there
 	}
 	return asked, nil
+}
+
+// A Prospect is what a replay of one event would come to at one destination.
+type Prospect struct {
+	Event       canonical.EventKey  `json:"event"`
+	Destination string              `json:"destination"`
+	Parts       []delivery.Foreseen `json:"parts"`
+}
+
+// Preview says what Do would come to, and asks nobody. The bodies that would be sent hold
+// personal data: without bodies they are left out.
+func (s *Replay) Preview(ctx context.Context, o Order, bodies bool) ([]Prospect, error) {
+	names, err := s.names(o.Destinations)
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.named(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var out []Prospect
+	for _, name := range names {
+		p := s.Lanes[name].Preview(delivery.Ask{ReplayID: s.NewID(), Force: o.Force, Held: true})
+		for _, e := range events {
+			rows, err := p.Event(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			for i := range rows {
+				if !bodies {
+					rows[i].Body = nil
+				}
+			}
+			out = append(out, Prospect{Event: e.Key(), Destination: name, Parts: rows})
+		}
+	}
+	return out, nil
+}
+
+// named finds the events that an order means.
+func (s *Replay) named(ctx context.Context, o Order) ([]canonical.Event, error) {
+	events, err := s.Find(ctx, o.EventID)
+	if err == nil && o.Name != "" {
+		events = slices.DeleteFunc(events, func(e canonical.Event) bool { return e.Name != o.Name })
+		if len(events) == 0 {
+			err = ErrUnknown
+		}
+	}
+	return events, err
 }
 
 // Find gives the events of an id as they were first resolved: at least one, or an error.
@@ -336,3 +393,20 @@ func (s *Replay) receipt(ctx context.Context, id canonical.ReceiptID, at canonic
 
 // ErrNotQuarantined: only a quarantined receipt is run again.
 var ErrNotQuarantined = errors.New("only a quarantined receipt can be run again")
+
+// Receipt gives an accepted receipt by its id, from the log or the warehouse. ErrUnknown:
+// neither holds it.
+func (s *Replay) Receipt(ctx context.Context, id canonical.ReceiptID) (canonical.Receipt, error) {
+	w, ok, err := s.Index.Receipt(id)
+	if err != nil {
+		return canonical.Receipt{}, err
+	}
+	if !ok || w.In == nil {
+		return canonical.Receipt{}, ErrUnknown
+	}
+	value, err := s.receipt(ctx, id, *w.In)
+	if err != nil {
+		return canonical.Receipt{}, err
+	}
+	return decode[canonical.Receipt](eventlog.Record{Topic: s.Topics.Inbound, Type: eventlog.TypeReceipt, Version: eventlog.Schema, Value: value})
+}

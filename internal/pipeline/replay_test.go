@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,6 +25,9 @@ import (
 type attic struct {
 	events   map[canonical.EventID][]warehouse.FoundEvent
 	receipts map[canonical.Position][]byte
+	kept     map[canonical.Position][]byte // first copies of events, by their place
+	// deliveries in the order of their writing
+	deliveries []canonical.Delivery
 }
 
 func (a *attic) FindEvent(_ context.Context, id canonical.EventID) ([]warehouse.FoundEvent, error) {
@@ -36,6 +40,48 @@ func (a *attic) Receipts(_ context.Context, partition int, from, to int64, each 
 			if err := each(b); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func (a *attic) EventsBetween(_ context.Context, partition int, from, to int64, _ warehouse.EventFilter, limit int, each func(int64, []byte) error) error {
+	for at := from; at < to && limit > 0; at++ {
+		if b, ok := a.kept[canonical.Position{Partition: partition, Offset: at}]; ok {
+			limit--
+			if err := each(at, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *attic) EarlierThan(_ context.Context, partition int, below int64, keys []canonical.EventKey) (map[canonical.EventKey]bool, error) {
+	earlier := map[canonical.EventKey]bool{}
+	for at, b := range a.kept {
+		var e canonical.Event
+		if err := json.Unmarshal(b, &e); err != nil {
+			return nil, err
+		}
+		if at.Partition == partition && at.Offset < below && slices.Contains(keys, e.Key()) {
+			earlier[e.Key()] = true
+		}
+	}
+	return earlier, nil
+}
+
+func (a *attic) DeliveriesOf(_ context.Context, destination string, key canonical.EventKey, each func([]byte) error) error {
+	for _, d := range a.deliveries {
+		if d.Destination != destination || d.Event != key {
+			continue
+		}
+		b, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		if err := each(b); err != nil {
+			return err
 		}
 	}
 	return nil

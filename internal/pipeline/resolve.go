@@ -116,7 +116,12 @@ type Reading struct {
 // Understand reads one receipt by a mapping. It is pure.
 func Understand(rc canonical.Receipt, m *mappings.Mapping, settings wire.Settings) Reading {
 	rd := Reading{Receipt: rc, Fate: canonical.FateFacts, Mapping: m.Version()}
-	report, problem := wire.Read(rc, settings)
+	shaped, unusable := m.Shape(rc)
+	if unusable != nil {
+		rd.Fate, rd.Reason, rd.Detail = canonical.FateQuarantined, unusable.Code, unusable.Detail
+		return rd
+	}
+	report, problem := wire.Read(shaped, settings)
 	if problem != nil {
 		rd.Fate, rd.Reason, rd.Detail = canonical.FateQuarantined, problem.Code, problem.Detail
 		return rd

@@ -142,6 +142,56 @@ func TestDeliveryBooks(t *testing.T) {
 	}
 }
 
+// TestWhatIsDiscardedIsFoldedAsTheLedgerDoes: giving up holds for a dead letter and for what is held, and for nothing else.
+func TestWhatIsDiscardedIsFoldedAsTheLedgerDoes(t *testing.T) {
+	w := open(t)
+	var log []warehouse.DeliveryRow
+	say := func(event string, states ...canonical.Delivery) {
+		for _, d := range states {
+			d.Destination, d.Event, d.Part, d.At = "meta", canonical.EventKey{Name: "qualified_lead", ID: canonical.EventID(event)}, "event", at(100)
+			log = append(log, warehouse.DeliveryRow{Delivery: d, Position: canonical.Position{Offset: int64(len(log))}})
+		}
+	}
+	discard := canonical.Delivery{State: canonical.StateSuppressed, Reason: canonical.ReasonDiscarded, Who: "ops"}
+	dead := canonical.Delivery{State: canonical.StateDead, Reason: "refused", Attempt: 1}
+	parked := func(reason string) canonical.Delivery {
+		return canonical.Delivery{State: canonical.StateParked, Reason: reason, Attempt: 1}
+	}
+	say("e1", dead, discard)
+	say("e2", canonical.Delivery{State: canonical.StateDelivered, Attempt: 1}, discard)
+	say("e3", parked(canonical.ReasonAmbiguous), discard)
+	say("e4", parked(canonical.ReasonRetry), discard)
+	say("e5", discard)
+	say("e6", dead, discard, canonical.Delivery{State: canonical.StateIntent, Attempt: 2}) // a fenced owner's
+	say("e7", dead, discard, canonical.Delivery{State: canonical.StateIntent, Attempt: 2, ReplayID: "R1"})
+	write(t, w, "1", warehouse.Block{Deliveries: log})
+	expect(t, w, "SELECT event_id, state, reason FROM r_parts ORDER BY event_id", `
+		e1 suppressed discarded
+		e2 delivered
+		e3 suppressed discarded
+		e4 parked retry
+		e6 suppressed discarded
+		e7 intent`)
+}
+
+func TestMatchReport(t *testing.T) {
+	w := open(t)
+	var log []warehouse.DeliveryRow
+	say := func(event string, match map[string]string) {
+		d := canonical.Delivery{Destination: "meta", Event: canonical.EventKey{Name: "lead", ID: canonical.EventID(event)}, Part: "event",
+			State: canonical.StateIntent, At: at(1 + float64(len(log))/1000), Match: match}
+		log = append(log, warehouse.DeliveryRow{Delivery: d, Position: canonical.Position{Offset: int64(len(log))}})
+	}
+	say("e1", map[string]string{"em": "missing", "fbc": "missing"})
+	say("e1", map[string]string{"em": "usable", "fbc": "missing"}) // the last attempt counts
+	say("e1", nil)                                                 // an outcome says nothing of it
+	say("e2", map[string]string{"em": "prehashed", "fbc": "refused"})
+	write(t, w, "1", warehouse.Block{Deliveries: log})
+	expect(t, w, "SELECT destination, name, identifier, parts, usable, prehashed, refused, missing FROM v_match", `
+		meta lead em 2 1 1 0 0
+		meta lead fbc 2 0 0 1 1`)
+}
+
 func TestEventsAreFoundAgain(t *testing.T) {
 	w := open(t)
 	odd := canonical.EventID("it's a \\ \"tab\t'?' {x:String} of ada@example.com")
@@ -245,7 +295,7 @@ func TestNothingPersonalStandsInTheClear(t *testing.T) {
 		Clicks: []canonical.Click{{Scheme: canonical.GCLID, Value: who, At: at(1)}}}
 	f := canonical.Fact{Kind: canonical.FactTouch, At: at(1), Nodes: e.Identifiers, Touch: e.Touch, Source: who, Stage: &canonical.StageReached{Name: who, Raw: who}}
 	d := canonical.Delivery{Destination: who, Event: e.Key(), Part: who, State: canonical.StateDead, Reason: who, Detail: "no such person: ada.byron%40example.com", At: at(100), Slot: who,
-		Content: &e, Body: json.RawMessage(`{"em":"` + who + `"}`), TraceID: who}
+		Content: &e, Body: json.RawMessage(`{"em":"` + who + `"}`), TraceID: who, Who: who, Match: map[string]string{who: who}}
 	r := canonical.Receipt{ID: "r1", Source: who, Way: canonical.WayCRM, ReceivedAt: at(1), Body: []byte(who), Context: map[string]string{"ip": "192.0.2.77"}}
 	fr := fate("r1", canonical.FateQuarantined, who, 1)
 	fr.Detail, fr.Rule, fr.Event = "bad "+who, who, e.Key()
@@ -256,10 +306,19 @@ func TestNothingPersonalStandsInTheClear(t *testing.T) {
 		Overrides:  []warehouse.OverrideRow{{Node: 1, Root: 2}},
 		Deliveries: []warehouse.DeliveryRow{{Delivery: d, Sealed: sealed}},
 		Replays:    []warehouse.ReplayRow{{ReplayOrder: canonical.ReplayOrder{ID: "p1", Event: e, Destinations: []string{who}, Reason: who, Who: who, At: at(1)}}},
+		Jobs: []warehouse.JobRow{{ReplayJob: canonical.ReplayJob{ID: "j1", Seq: 1, State: canonical.JobDone, Reason: who, Who: who, By: who, Note: who, At: at(1), Changed: at(1), Destinations: []string{who},
+			Selection: canonical.Selection{IDs: []canonical.EventID{canonical.EventID(who)}, Sources: []string{who}}, Foreseen: map[string]canonical.Tally{who: {}}}}},
 	}
+	packed, err := canonical.PackMapping([]canonical.MappingFile{{Name: who, Text: "when: email == \"" + who + "\""}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Mappings = []warehouse.MappingRow{{LiveMapping: canonical.LiveMapping{Version: "sha256:1", At: at(1), Process: who, By: who, Packed: packed}, Sealed: sealed}}
 	a := d
 	a.State, a.Event = canonical.StateActivation, canonical.EventKey{}
 	b.Deliveries = append(b.Deliveries, warehouse.DeliveryRow{Delivery: a, Position: canonical.Position{Offset: 1}, Sealed: sealed})
+	a.State, a.Reason = canonical.StateControl, canonical.ControlPause
+	b.Deliveries = append(b.Deliveries, warehouse.DeliveryRow{Delivery: a, Position: canonical.Position{Offset: 2}, Sealed: sealed})
 	f.Kind = canonical.FactAssociation
 	b.Facts = append(b.Facts, warehouse.FactRow{Offset: 1, Fact: f})
 	write(t, w, "1", b)

@@ -204,12 +204,24 @@ func (f *filler) delivery(r DeliveryRow) {
 		clean(d.Reason), clean(d.Detail), when(d.At), uint32(d.Attempt), d.ReplayID,
 		d.Owner, d.Ambiguous, whenever(d.Due), whenever(d.GiveUpAt), whenever(d.FirstTry),
 		clean(d.Slot), uint16(d.HTTPStatus), uint32(max(d.LatencyMS, 0)), clean(d.TraceID), uint32(d.BatchSize),
-		micros(d.Value), clean(d.Currency), uint32(p.Partition), p.Offset, string(r.Sealed))
+		micros(d.Value), clean(d.Currency), uint32(p.Partition), p.Offset, string(r.Sealed),
+		d.BodyHash, cleanMap(d.Match), clean(d.Who))
+	if d.State == canonical.StateControl {
+		f.add("destination_controls", clean(d.Destination), when(d.At), clean(d.Reason), clean(d.Detail), clean(d.Who), uint32(p.Partition), p.Offset)
+	}
 	if d.State == canonical.StateDead {
 		f.add("dead_letters", clean(d.Destination), clean(string(d.Event.ID)), clean(d.Event.Name), clean(d.Part), when(d.At),
 			clean(d.Reason), clean(d.Detail), uint32(d.Attempt), uint16(d.HTTPStatus), clean(d.TraceID),
 			uint32(p.Partition), p.Offset, string(r.Sealed))
 	}
+}
+
+func cleanMap(m map[string]string) map[string]string {
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[clean(k)] = clean(v)
+	}
+	return out
 }
 
 func (f *filler) replay(r ReplayRow) {
@@ -220,6 +232,46 @@ func (f *filler) replay(r ReplayRow) {
 	}
 	f.add("replays", r.ID, string(k.ID), k.Name, destinations,
 		r.Force, clean(r.Reason), clean(r.Who), when(r.At), uint32(r.Position.Partition), r.Position.Offset)
+}
+
+// job keeps the counts as JSON; neither ids nor samples.
+func (f *filler) job(r JobRow) error {
+	ids := len(r.Selection.IDs)
+	filter := r.Selection
+	filter.IDs = nil
+	var texts [4]string
+	for i, v := range []any{filter, r.Foreseen, r.Asked, r.Outcome} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("write replay %s: %w", r.ID, err)
+		}
+		texts[i] = clean(string(b))
+	}
+	destinations := make([]string, 0, len(r.Destinations))
+	for _, d := range r.Destinations {
+		destinations = append(destinations, clean(d))
+	}
+	f.add("replay_jobs", r.ID, r.Seq, string(r.State), r.Kind, destinations,
+		r.Force, clean(r.Reason), clean(r.Who), when(r.At), when(r.Changed), clean(r.By),
+		texts[0], uint32(ids), uint64(max(r.Events, 0)), uint64(max(r.Missing, 0)), uint64(max(r.Orders, 0)),
+		texts[1], texts[2], texts[3], clean(r.Note), uint32(r.Position.Partition), r.Position.Offset)
+	return nil
+}
+
+// mapping keeps a mapping's files with the cleaning of every unsealed column: a condition
+// may name somebody's address.
+func (f *filler) mapping(r MappingRow) error {
+	files, err := r.Files()
+	if err != nil {
+		return err
+	}
+	names, texts := make([]string, len(files)), make([]string, len(files))
+	for i, file := range files {
+		names[i], texts[i] = clean(file.Name), clean(file.Text)
+	}
+	f.add("mapping_versions", r.Version, when(r.At), clean(r.Process), clean(r.By), r.Before,
+		names, texts, uint32(r.Position.Partition), r.Position.Offset, string(r.Sealed))
+	return nil
 }
 
 // gathered adds the rows that stand for many of the block's.

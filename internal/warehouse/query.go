@@ -49,6 +49,97 @@ func (w *Warehouse) FindEvent(ctx context.Context, id canonical.EventID) ([]Foun
 	return found, rows.Err()
 }
 
+// An EventFilter says which events EventsBetween gives; empty fields let all pass.
+type EventFilter struct {
+	Since, Until time.Time // of occurred_at, or with Received of received_at; Until is exclusive
+	Received     bool
+	Names        []string
+	Sources      []string
+}
+
+// EventsBetween gives the events whose first copy stands in a partition of topic events at
+// an offset in [from, to), in order and at most limit, with their sealed bodies (nil once
+// their retention is over). Times are compared by the millisecond, so that one at Until may
+// be given. It stops at the first error of each.
+func (w *Warehouse) EventsBetween(ctx context.Context, partition int, from, to int64, f EventFilter, limit int, each func(offset int64, sealed []byte) error) error {
+	column := "occurred_at"
+	if f.Received {
+		column = "received_at"
+	}
+	where := "log_partition = ? AND log_offset >= ? AND log_offset < ?"
+	args := []any{uint32(partition), from, to}
+	for _, bound := range []struct {
+		at time.Time
+		is string
+	}{{f.Since, " >= "}, {f.Until, " <= "}} { // columns hold whole milliseconds: who asks looks again
+		if !bound.at.IsZero() {
+			where += " AND " + column + bound.is + "fromUnixTimestamp64Milli(toInt64(?), 'UTC')"
+			args = append(args, when(bound.at).UnixMilli())
+		}
+	}
+	for _, list := range []struct {
+		column string
+		of     []string
+	}{{"name", f.Names}, {"source", f.Sources}} {
+		if len(list.of) == 0 {
+			continue
+		}
+		stored := make([]string, len(list.of))
+		for i, s := range list.of {
+			stored[i] = clean(s)
+		}
+		where += " AND toString(" + list.column + ") IN (?)"
+		args = append(args, stored)
+	}
+	return w.sealed(ctx, func(offset int64, sealed []byte) error {
+		if len(sealed) == 0 {
+			sealed = nil
+		}
+		return each(offset, sealed)
+	}, "SELECT log_offset, sealed FROM events FINAL WHERE "+where+" ORDER BY log_offset LIMIT ?", append(args, limit)...)
+}
+
+// EarlierThan says which of some events have their first copy in a partition of topic
+// events below an offset.
+func (w *Warehouse) EarlierThan(ctx context.Context, partition int, below int64, keys []canonical.EventKey) (map[canonical.EventKey]bool, error) {
+	earlier := map[canonical.EventKey]bool{}
+	if len(keys) == 0 {
+		return earlier, nil
+	}
+	byStored := make(map[canonical.EventKey]canonical.EventKey, len(keys))
+	ids := make([]string, 0, len(keys))
+	for _, k := range keys {
+		stored := StoredKey(k)
+		byStored[stored] = k
+		ids = append(ids, string(stored.ID))
+	}
+	rows, err := w.conn.Query(ctx, `SELECT toString(name), event_id FROM events FINAL WHERE event_id IN (?) AND log_partition = ? AND log_offset < ?`,
+		ids, uint32(partition), below)
+	if err != nil {
+		return nil, fmt.Errorf("look for earlier copies: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, id string
+		if err := rows.Scan(&name, &id); err != nil {
+			return nil, fmt.Errorf("look for earlier copies: %w", err)
+		}
+		if k, asked := byStored[canonical.EventKey{Name: name, ID: canonical.EventID(id)}]; asked {
+			earlier[k] = true
+		}
+	}
+	return earlier, rows.Err()
+}
+
+// DeliveriesOf gives the sealed records of topic deliveries of one event at a destination,
+// in the order of their writing.
+func (w *Warehouse) DeliveriesOf(ctx context.Context, destination string, key canonical.EventKey, each func(sealed []byte) error) error {
+	stored := StoredKey(key)
+	return w.sealed(ctx, func(_ int64, sealed []byte) error { return each(sealed) }, `SELECT log_offset, any(sealed) FROM deliveries
+		WHERE destination = ? AND event_id = ? AND event_name = ? GROUP BY log_partition, log_offset ORDER BY log_partition, log_offset LIMIT 10000`,
+		clean(destination), string(stored.ID), stored.Name)
+}
+
 // FirstSeen gives every event's first copy and every receipt's fate whose record stands in
 // a partition of topic events at an offset in [from, to), in no order. Event keys are as
 // stored: compare with StoredKey.

@@ -64,6 +64,20 @@ type ReplayRow struct {
 	Position canonical.Position
 }
 
+// A JobRow is one record of a replay job; its ids are counted, not stored.
+type JobRow struct {
+	canonical.ReplayJob
+	Position canonical.Position
+}
+
+// A MappingRow is one record of a mapping that went live. Its files are stored cleaned, for
+// people to read, and exactly as they were in Sealed (LiveMapping.Packed).
+type MappingRow struct {
+	canonical.LiveMapping
+	Position canonical.Position
+	Sealed   []byte
+}
+
 // A Block is what is written together: any of the slices may be empty.
 type Block struct {
 	Receipts   []ReceiptRow
@@ -73,9 +87,11 @@ type Block struct {
 	Overrides  []OverrideRow
 	Deliveries []DeliveryRow
 	Replays    []ReplayRow
+	Jobs       []JobRow
+	Mappings   []MappingRow
 }
 
 // Len counts the rows handed over.
 func (b Block) Len() int {
-	return len(b.Receipts) + len(b.Fates) + len(b.Events) + len(b.Facts) + len(b.Overrides) + len(b.Deliveries) + len(b.Replays)
+	return len(b.Receipts) + len(b.Fates) + len(b.Events) + len(b.Facts) + len(b.Overrides) + len(b.Deliveries) + len(b.Replays) + len(b.Jobs) + len(b.Mappings)
 }

@@ -84,6 +84,11 @@ var tables = []table{
 		{"owner", small}, {"ambiguous", yes}, {"due", maybe}, {"give_up_at", maybe}, {"first_try", maybe},
 		{"slot", text}, {"http_status", "UInt16"}, {"latency_ms", "UInt32"}, {"trace_id", text}, {"batch_size", "UInt32"},
 		{"value_micros", money}, {"currency", small}, {"log_partition", division}, {"log_offset", place}, {"sealed", text},
+		{"body_hash", text}, {"match", "Map(LowCardinality(String), LowCardinality(String))"}, {"who", small},
+	}},
+	{"destination_controls", []column{
+		{"destination", small}, {"at", instant}, {"control", small}, {"detail", text}, {"who", small},
+		{"log_partition", division}, {"log_offset", place},
 	}},
 	{"activations", []column{
 		{"destination", small}, {"at", instant}, {"events_end", "Array(Int64)"}, {"replays_end", "Array(Int64)"},
@@ -97,5 +102,15 @@ var tables = []table{
 	{"replays", []column{
 		{"replay_id", text}, {"event_id", text}, {"event_name", small}, {"destinations", "Array(LowCardinality(String))"},
 		{"force", yes}, {"reason", text}, {"who", small}, {"at", instant}, {"log_partition", division}, {"log_offset", place},
+	}},
+	{"replay_jobs", []column{
+		{"replay_id", text}, {"seq", place}, {"state", small}, {"kind", small}, {"destinations", "Array(LowCardinality(String))"},
+		{"force", yes}, {"reason", text}, {"who", small}, {"at", instant}, {"changed", instant}, {"changed_by", small},
+		{"filter", text}, {"ids", "UInt32"}, {"events", "UInt64"}, {"missing", "UInt64"}, {"orders", "UInt64"},
+		{"foreseen", text}, {"asked", text}, {"outcome", text}, {"note", text}, {"log_partition", division}, {"log_offset", place},
+	}},
+	{"mapping_versions", []column{
+		{"mapping_version", text}, {"live_at", instant}, {"process", small}, {"by", small}, {"before", text},
+		{"file_names", "Array(String)"}, {"file_texts", "Array(String)"}, {"log_partition", division}, {"log_offset", place}, {"sealed", text},
 	}},
 }

@@ -118,6 +118,12 @@ func sum(b Block) uint64 {
 	for _, r := range b.Replays {
 		fmt.Fprintln(h, "replay", r.ID, r.Event.ID, r.Position)
 	}
+	for _, r := range b.Jobs {
+		fmt.Fprintln(h, "job", r.ID, r.Seq, r.Stamp, r.Position)
+	}
+	for _, r := range b.Mappings {
+		fmt.Fprintln(h, "mapping", r.Version, r.Process, r.At.UnixNano(), r.Position)
+	}
 	return h.Sum64()
 }
 
@@ -146,6 +152,16 @@ func fill(b Block) (map[string][][]any, error) {
 	}
 	for _, r := range b.Replays {
 		f.replay(r)
+	}
+	for _, r := range b.Jobs {
+		if err := f.job(r); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range b.Mappings {
+		if err := f.mapping(r); err != nil {
+			return nil, err
+		}
 	}
 	f.gathered()
 	return f.rows, nil

@@ -244,7 +244,7 @@ func (c *claim) Alive(ctx context.Context) error {
 	}
 	c.beat.Lock()
 	defer c.beat.Unlock()
-	if age(c.answered) < min(aliveFor, c.log.opts.SessionTimeout/2) {
+	if age(c.answered) < min(aliveFor, c.log.opts.silence()/2) {
 		return nil
 	}
 	err := c.log.retry(ctx, func(ctx context.Context) error {

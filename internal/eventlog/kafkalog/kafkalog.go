@@ -44,7 +44,9 @@ type Options struct {
 
 	// Timeout bounds an append with its retries, and every other call to a broker: 5 s.
 	Timeout time.Duration
-	// SessionTimeout is how long a silent member keeps its claim: 10 s.
+	// SessionTimeout is how soon another member has taken over from one that died: 10 s. The
+	// broker is told to give a silent member up after two thirds of it (group.min.session.timeout.ms,
+	// 6 s on most, bounds that); the rest is for the others to notice and to join anew.
 	SessionTimeout time.Duration
 	// RebalanceTimeout is how long members have to end their work when the group changes: 30 s.
 	RebalanceTimeout time.Duration
@@ -219,3 +221,6 @@ func (l *Log) Close() error {
 	l.transport.CloseIdleConnections()
 	return nil
 }
+
+// silence is how long a member may be silent before the broker gives it up.
+func (o Options) silence() time.Duration { return o.SessionTimeout * 2 / 3 }
