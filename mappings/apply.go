@@ -36,18 +36,35 @@ const builtInRule = "built-in"
 // arguments and changes none of them; the event shares the report's slices and maps. It
 // fills every field of the event except Known.
 func (m *Mapping) Apply(r canonical.Report, rc canonical.Receipt) Result {
+	near := m.near(&r, &rc)
+	var mk marker
+	var named naming
 	switch r.Subject {
 	case canonical.SubjectLifecycle, canonical.SubjectDealStage, canonical.SubjectTouch, canonical.SubjectCustom:
-	case canonical.SubjectLeadStatus, canonical.SubjectMerge, canonical.SubjectAssociation, canonical.SubjectDeletion, canonical.SubjectProperty:
-		return Result{}
+		if r.OccurredAt.IsZero() {
+			return Result{Quarantine: &Quarantine{CodeBadTime, "the report does not say when it happened"}}
+		}
+		named = m.named(&r, &rc, near)
+	case canonical.SubjectLeadStatus, canonical.SubjectProperty, canonical.SubjectAssociation:
+		named = m.recordName(&r, near)
+		named.nothing = named.nothing || rc.Browser // what a CRM says cannot come from a browser
+		if !named.nothing && r.OccurredAt.IsZero() {
+			return Result{Quarantine: &Quarantine{CodeBadTime, "the report does not say when it happened"}}
+		}
+	case canonical.SubjectMerge, canonical.SubjectDeletion:
+		named.nothing = true
 	default:
 		return Result{Quarantine: &Quarantine{CodeUnknownEvent, "the report is about nothing that is known here"}}
 	}
-	if r.OccurredAt.IsZero() {
-		return Result{Quarantine: &Quarantine{CodeBadTime, "the report does not say when it happened"}}
+	if m.quarantines {
+		rule, err := mk.first(quarantineRules, near, &r, &rc, named.name)
+		switch {
+		case err != nil:
+			return Result{Quarantine: &Quarantine{CodeRuleFailed, "the quarantine rule at " + rule.at + " could not be evaluated"}}
+		case rule != nil:
+			return Result{Quarantine: &Quarantine{rule.reason, "by the quarantine rule at " + rule.at}}
+		}
 	}
-	near := m.near(&r, &rc)
-	named := m.named(&r, &rc, near)
 	if named.nothing {
 		return Result{}
 	}
@@ -62,16 +79,19 @@ func (m *Mapping) Apply(r canonical.Report, rc canonical.Receipt) Result {
 		e.Properties["claimed_name"] = named.claimed
 	}
 	m.count(e)
-	e.Revenue = m.meant(e.Revenue)
+	m.earns(e)
 	if e.ID = r.EventID; e.ID == "" {
-		e.ID, e.IDRecipe = mint(&r, e), 1
+		e.ID, e.IDRecipe = m.mint(&r, e)
 	}
-	reason, at, err := ignored(near, &r, &rc, e.Name)
+	rule, err := mk.first(ignoreRules, near, &r, &rc, e.Name)
 	if err != nil {
-		return Result{Quarantine: &Quarantine{CodeRuleFailed, "the ignore rule at " + at + " could not be evaluated"}}
+		return Result{Quarantine: &Quarantine{CodeRuleFailed, "the ignore rule at " + rule.at + " could not be evaluated"}}
 	}
-	e.Ignored = reason
-	return Result{Event: e, IgnoredBy: at}
+	if rule == nil {
+		return Result{Event: e}
+	}
+	e.Ignored = rule.reason
+	return Result{Event: e, IgnoredBy: rule.at}
 }
 
 // near lists the sections that speak about a report, the nearest first: that of the
@@ -94,7 +114,7 @@ func (m *Mapping) near(r *canonical.Report, rc *canonical.Receipt) [3]*section {
 }
 
 func isCRM(r *canonical.Report) bool {
-	return r.Subject == canonical.SubjectLifecycle || r.Subject == canonical.SubjectDealStage
+	return r.Subject != canonical.SubjectTouch && r.Subject != canonical.SubjectCustom
 }
 
 // A naming is the name of a report and the line that gave it.
@@ -164,7 +184,8 @@ func stageName(t map[string]rule, r *canonical.Report) naming {
 	return naming{name: StageChanged}
 }
 
-// dealName asks the pipeline's own lines by id, then by label, then those for any.
+// dealName asks the pipeline's own lines by id, then by label, then those for any. In
+// each, the stage's own line comes before the one for whatever the CRM calls won or lost.
 func (m *Mapping) dealName(r *canonical.Report, near [3]*section) naming {
 	if strings.TrimSpace(r.RawStage) == "" {
 		return naming{nothing: true}
@@ -179,6 +200,9 @@ func (m *Mapping) dealName(r *canonical.Report, near [3]*section) naming {
 			}
 			if n := stageName(s.pipelines[pipeline], r); n.at != "" {
 				return n
+			}
+			if rule, ok := s.pipelines[pipeline][r.Outcome]; ok {
+				return naming{name: rule.name, at: rule.at}
 			}
 		}
 		break
@@ -214,13 +238,20 @@ func (m *Mapping) eventName(r *canonical.Report, browser bool, near [3]*section)
 		return naming{name: name, at: builtInRule}
 	}
 	own := snake(r.Event)
+	of, aliased := m.aliases[raw]
+	if !aliased && own != "" {
+		of, aliased = m.aliases[own]
+	}
+	if aliased {
+		own = of.name
+	}
 	if own == "" {
 		return naming{name: CustomEvent}
 	}
 	if n, known := m.names[own]; known && browser && !n.browser {
 		return naming{name: CustomEvent, claimed: own}
 	}
-	return naming{name: own}
+	return naming{name: own, at: of.at}
 }
 
 // event carries over what the report says, without a name.
@@ -230,7 +261,20 @@ func event(r *canonical.Report, rc *canonical.Receipt) *canonical.Event {
 		Source: rc.Source, Way: rc.Way, Reported: r.Event, Object: r.Object, Pipeline: r.Pipeline, RawStage: r.RawStage,
 		Identifiers: r.Identifiers, Contact: r.Contact, Company: r.Company, Contacts: r.Contacts,
 		Touch: touchOf(r), Revenue: r.Revenue, Consent: r.Consent, Browser: r.Browser, Properties: r.Properties,
-		ReceiptID: rc.ID,
+		ReceiptID: rc.ID, Echo: r.Echo, Deal: r.Deal,
+	}
+	switch a := r.Association; {
+	case r.Subject == canonical.SubjectProperty && r.Property == "hs_pipeline_stage":
+		e.RawStage = r.Value
+	case r.Subject == canonical.SubjectAssociation && a != nil: // about the contact, whichever end was told first
+		for _, end := range [...][2]string{{a.ToType, a.ToID}, {a.FromType, a.FromID}} {
+			switch end[0] {
+			case "contact":
+				e.Object.Type, e.Object.ID = end[0], end[1]
+			case "deal":
+				e.Deal = end[1]
+			}
+		}
 	}
 	if r.Reported {
 		e.TimeBasis = "reported"
@@ -281,77 +325,6 @@ func accountNode(e *canonical.Event) canonical.NodeID {
 		return 0
 	}
 	return canonical.Identifier{Scheme: canonical.Domain, Value: domain}.Node()
-}
-
-// count says what a name of the funnel is counted by, and whether this report is the one
-// that counts: the mapping alone decides, whether or not the other is ever seen.
-func (m *Mapping) count(e *canonical.Event) {
-	n := m.names[e.Name]
-	if n.rank == 0 {
-		return
-	}
-	e.Funnel, e.Rank, e.Stage, e.CountedBy = true, n.rank, e.Name, "person"
-	deal := e.Object.Type == "deal"
-	switch {
-	case n.counts == countDeal && !deal:
-		e.CoveredBy = "deal"
-	case n.counts == countContact && e.Object.Type != "contact" && (deal || e.Object.Type == "company"):
-		e.CoveredBy = "contact"
-	case deal && e.Object.ID != "":
-		e.CountedBy = "deal"
-	}
-}
-
-// meant gives a bare amount the meaning that the mapping declares, beside the amount; a
-// value that was given is never replaced.
-func (m *Mapping) meant(given *canonical.Revenue) *canonical.Revenue {
-	if given == nil || given.Amount == nil || len(m.amountMeans) == 0 {
-		return given
-	}
-	basis, ok := m.amountMeans[fold(given.BillingPeriod)]
-	if !ok {
-		basis = m.amountMeans[""]
-	}
-	if basis == "" || given.By(basis) != nil {
-		return given
-	}
-	r := *given
-	switch basis {
-	case "mrr":
-		r.MRR = r.Amount
-	case "arr":
-		r.ARR = r.Amount
-	case "acv":
-		r.ACV = r.Amount
-	case "tcv":
-		r.TCV = r.Amount
-	}
-	return &r
-}
-
-// ignored asks the ignore rules of every section that speaks about the report; the first
-// that holds gives its reason.
-func ignored(near [3]*section, r *canonical.Report, rc *canonical.Receipt, name string) (reason, at string, err error) {
-	var a *asked
-	for _, s := range near {
-		if s == nil {
-			continue
-		}
-		for i := range s.ignore {
-			if a == nil {
-				a = ask(r, rc, name)
-			}
-			rule := &s.ignore[i]
-			holds, err := rule.when.holds(a)
-			if err != nil {
-				return "", rule.at, err
-			}
-			if holds {
-				return rule.reason, rule.at, nil
-			}
-		}
-	}
-	return "", "", nil
 }
 
 // touchOf marks the click that a report of something else brings along.

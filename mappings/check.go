@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"tributary/canonical"
 )
 
 // warnings says what works, but perhaps not as meant. It runs on a mapping without
@@ -17,7 +19,9 @@ func (c *compiler) warnings() {
 			c.warn(s.at, "unknown_section", near, "sources.%s is no way in (%s); it is used only by a configured source of that name", key, strings.Join(waysIn, ", "))
 		}
 		c.deadRules(s)
+		c.shadowedRules(s)
 	}
+	c.misspeltKinds()
 	c.choices()
 	c.sharedRules()
 }
@@ -49,11 +53,15 @@ func (c *compiler) unusedNames() {
 
 // tables lists all tables of a section.
 func (s *section) tables() []map[string]rule {
-	out := []map[string]rule{s.lifecycle, s.company, s.events}
-	for _, key := range slices.Sorted(maps.Keys(s.pipelines)) {
-		out = append(out, s.pipelines[key])
+	out := append(s.stageTables(), s.events, s.associations)
+	for _, key := range slices.Sorted(maps.Keys(s.properties)) {
+		p := s.properties[key]
+		out = append(out, p.values, map[string]rule{"": p.any})
 	}
-	return out
+	for _, key := range slices.Sorted(maps.Keys(s.objects)) {
+		out = append(out, map[string]rule{"": s.objects[key].created})
+	}
+	return append(out, s.shape.names())
 }
 
 // crmEvents are event names that carry a stage: they are named by their stage.
@@ -68,11 +76,14 @@ func (c *compiler) deadRules(s *section) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.pipelines)) {
 		for stage, r := range s.pipelines[key] {
+			if r.alias {
+				continue
+			}
 			other, shadow := s.pipelines[anyName][stage]
 			switch {
 			case key != anyName && shadow && other.name == r.name:
 				c.warn(r.from, "dead_rule", "", "the line does nothing: under \"*\" at %s the stage becomes %s already", other.at, r.name)
-			case r.name == StageChanged && (key == anyName || !shadow):
+			case r.name == StageChanged && (key == anyName || !shadow) && !takesFrom(stage, s.pipelines[key], s.pipelines[anyName]):
 				c.warn(r.from, "dead_rule", "", "the line does nothing: what no line names is %s anyway", StageChanged)
 			}
 		}
@@ -82,6 +93,20 @@ func (c *compiler) deadRules(s *section) {
 			c.warn(r.from, "dead_rule", "", "the line is never asked: %s is named by its stage, under lifecycle and deals", raw)
 		}
 	}
+}
+
+// takesFrom is true for a pipeline's line for whatever is won or lost that may keep a stage
+// from the lines under "*".
+func takesFrom(stage string, own, anyPipeline map[string]rule) bool {
+	if stage != "won" && stage != "lost" {
+		return false
+	}
+	for other, r := range anyPipeline {
+		if _, named := own[other]; !named && r.name != StageChanged {
+			return true
+		}
+	}
+	return false
 }
 
 func inOrder(t map[string]rule) []rule {
@@ -94,12 +119,12 @@ func inOrder(t map[string]rule) []rule {
 func (c *compiler) choices() {
 	byDeal, byOther := make(map[string]bool), make(map[string]bool)
 	for _, s := range c.m.sections {
-		for _, t := range s.pipelines {
+		for _, t := range s.dealTables() {
 			for _, r := range t {
 				byDeal[r.name] = true
 			}
 		}
-		for _, t := range []map[string]rule{s.lifecycle, s.events} {
+		for _, t := range []map[string]rule{s.lifecycle, s.leadStatus, s.events} {
 			for _, r := range t {
 				byOther[r.name] = true
 			}
@@ -115,9 +140,29 @@ func (c *compiler) choices() {
 		case n.counts == countContact && byDeal[name]:
 			c.warn(at, "counted_by_contact", "", "%s is sent once for each contact that reaches it and never for a deal: one deal with three contacts is three, and lifecycle reports carry no amount", name)
 		case n.counts == countAny && byDeal[name] && byOther[name]:
-			c.warn(at, "counted_by_any", "", "%s is sent once for the deal and once for each contact that reaches it: one deal with three contacts can be four", name)
+			c.warn(at, "counted_by_any", "", "%s is sent once for the deal and once for each contact that reaches it and whose report names no deal: one deal with three contacts can be four", name)
 		}
 	}
+	for _, name := range c.m.vocabulary {
+		switch n := c.m.names[name]; {
+		case n.often == every:
+			c.warn(c.vocabularyAt[name], "counted_every", "", "%s is sent each time: one change that is reported with two ids, by a webhook and a workflow say, is sent twice", name)
+		case n.recycle == canonical.RecycleReport && !c.takesRecycled():
+			c.warn(c.vocabularyAt[name], "recycled_nowhere", "", "a step back to %s is to be reported, but no destination has a line for %s", name, LeadRecycled)
+		}
+	}
+}
+
+// takesRecycled is true where a destination has a line for leads that went back.
+func (c *compiler) takesRecycled() bool {
+	for _, d := range c.m.destinations {
+		for _, name := range []string{LeadRecycled, anyName} {
+			if _, ok := d.routes[name]; ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sharedRules finds LinkedIn rules that two names go to: most rule types count a person
@@ -129,11 +174,12 @@ func (c *compiler) sharedRules() {
 	}
 	first := make(map[string]string)
 	for _, name := range slices.SortedFunc(maps.Keys(d.routes), func(a, b string) int { return cmp.Compare(d.places[a].line, d.places[b].line) }) {
-		rule := d.routes[name].Rule
-		if before, shared := first[rule]; shared && rule != "" {
-			c.warn(d.places[name], "shared_rule", "", "%s and %s go to one rule; LinkedIn counts most rules once for each person", before, name)
-			continue
+		for _, rule := range d.routes[name].Rules() {
+			if before, shared := first[rule]; shared {
+				c.warn(d.places[name], "shared_rule", "", "%s and %s go to one rule; LinkedIn counts most rules once for each person", before, name)
+				continue
+			}
+			first[rule] = name
 		}
-		first[rule] = name
 	}
 }

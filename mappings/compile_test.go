@@ -135,9 +135,9 @@ func TestVersionFollowsTheContent(t *testing.T) {
 }
 
 func TestSeveralFilesSpeakAsOne(t *testing.T) {
-	names := File{"names.yaml", []byte("version: 1\nvocabulary: [lead_captured, customer_won]\n")}
-	hubspot := File{"hubspot.yaml", []byte("version: 1\nsources:\n  hubspot:\n    lifecycle:\n      lead: lead_captured\n")}
-	more := File{"more.yaml", []byte("version: 1\nsources:\n  hubspot:\n    lifecycle:\n      customer: customer_won\ndestinations:\n  meta:\n    \"lead_captured\": { event: Lead }\n    customer_won: { event: Purchase, value: arr, if_missing: hold }\n")}
+	names := File{Name: "names.yaml", Text: []byte("version: 1\nvocabulary: [lead_captured, customer_won]\n")}
+	hubspot := File{Name: "hubspot.yaml", Text: []byte("version: 1\nsources:\n  hubspot:\n    lifecycle:\n      lead: lead_captured\n")}
+	more := File{Name: "more.yaml", Text: []byte("version: 1\nsources:\n  hubspot:\n    lifecycle:\n      customer: customer_won\ndestinations:\n  meta:\n    \"lead_captured\": { event: Lead }\n    customer_won: { event: Purchase, value: arr, if_missing: hold }\n")}
 	m, problems := Compile(names, hubspot, more)
 	if m == nil || len(problems) > 0 {
 		t.Fatalf("problems:\n%s", lines(problems))
@@ -146,7 +146,7 @@ func TestSeveralFilesSpeakAsOne(t *testing.T) {
 		t.Errorf("rule at %s", got)
 	}
 
-	again := File{"again.yaml", []byte("version: 1\nvocabulary: [lead_captured]\nsources:\n  hubspot:\n    lifecycle:\n      Lead: customer_won\ndestinations:\n  meta:\n    lead_captured: { event: Lead }\n")}
+	again := File{Name: "again.yaml", Text: []byte("version: 1\nvocabulary: [lead_captured]\nsources:\n  hubspot:\n    lifecycle:\n      Lead: customer_won\ndestinations:\n  meta:\n    lead_captured: { event: Lead }\n")}
 	_, problems = Compile(names, hubspot, more, again)
 	want := `again.yaml:2:1: the vocabulary stands at names.yaml:2 already; its order must be said in one place
 again.yaml:6:7: "Lead" stands twice in sources.hubspot.lifecycle; it is at hubspot.yaml:5 already
@@ -258,7 +258,7 @@ destinations:
   linkdin:
     lead_captured: { rule: lead }
 `)
-	got := lines(m.CheckConfigured([]string{"emea_portal", "site"}, map[string]string{"meta": "meta", "meta_emea": "meta", "li": "linkedin"}, []string{"hubspot", "linkedin", "meta", "webhook"}))
+	got := lines(m.CheckConfigured([]string{"emea_portal", "site"}, map[string]string{"meta": "meta", "meta_emea": "meta", "li": "linkedin"}, map[string]Vendor{"hubspot": {}, "linkedin": {}, "meta": {}, "webhook": {}}))
 	want := `m.yaml:8:3: sources.apac_portal is no way in and no configured source
 m.yaml:13:5: Meta takes an event name; a rule means nothing there (did you mean "event"?)
 m.yaml:14:3: destinations.linkdin is no kind of destination and no configured one (did you mean "linkedin"?)

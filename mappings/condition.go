@@ -45,7 +45,7 @@ type asked struct {
 	Country     string `expr:"country"`
 
 	Source     string `expr:"source"` // the configured source
-	Way        string `expr:"way"`    // crm, events, hubspot, pixel, meta_api
+	Way        string `expr:"way"`    // crm, events, hubspot, pixel, meta_api, hook
 	Browser    bool   `expr:"browser"`
 	Event      string `expr:"event"`  // the name the source gave
 	Name       string `expr:"name"`   // the canonical name
@@ -54,6 +54,9 @@ type asked struct {
 	Stage      string `expr:"stage"` // as sent
 	StageLabel string `expr:"stage_label"`
 	Pipeline   string `expr:"pipeline"`
+	Outcome    string `expr:"outcome"`  // of a deal: won or lost by the CRM's own word
+	Property   string `expr:"property"` // of a property change: its internal name
+	Value      string `expr:"value"`    // and its new value
 	Reported   bool   `expr:"reported"` // only the time of reporting is known
 
 	URL         string `expr:"url"`
@@ -71,7 +74,7 @@ type asked struct {
 
 // askedNames lists what conditions can name, for suggestions.
 var askedNames = strings.Fields(`email email_domain domain company company_id contact_id title country
-	source way browser event name object object_id stage stage_label pipeline reported
+	source way browser event name object object_id stage stage_label pipeline outcome property value reported
 	url page referrer user_agent ip form platform campaign utm_source utm_medium utm_campaign`)
 
 // lowered are fields that never hold a capital: comparing them with one is a mistake.
@@ -83,7 +86,8 @@ func ask(r *canonical.Report, rc *canonical.Receipt, name string) *asked {
 		Email: canonical.NormalEmail(r.Contact.Email), Domain: canonical.NormalDomain(r.Company.Domain),
 		Company: r.Company.Name, CompanyID: r.Company.ID, ContactID: r.Contact.ID, Title: r.Contact.Title, Country: r.Contact.Country,
 		Source: rc.Source, Way: string(rc.Way), Browser: rc.Browser, Event: r.Event, Name: name,
-		Object: r.Object.Type, ObjectID: r.Object.ID, Stage: r.RawStage, StageLabel: r.StageLabel, Pipeline: r.Pipeline, Reported: r.Reported,
+		Object: r.Object.Type, ObjectID: r.Object.ID, Stage: r.RawStage, StageLabel: r.StageLabel, Pipeline: r.Pipeline, Outcome: r.Outcome,
+		Property: r.Property, Value: r.Value, Reported: r.Reported,
 		URL: r.Browser.URL, Referrer: r.Browser.Referrer, UserAgent: r.Browser.UserAgent, IP: r.Browser.IP,
 	}
 	_, a.EmailDomain, _ = strings.Cut(a.Email, "@")
@@ -97,20 +101,21 @@ func ask(r *canonical.Report, rc *canonical.Receipt, name string) *asked {
 	return a
 }
 
-// holds answers the condition.
-func (c condition) holds(a *asked) (bool, error) {
+// holds answers the condition. The machine may be used again afterwards.
+func (c condition) holds(a *asked, machine *vm.VM) (bool, error) {
 	if c.always {
 		return c.yes, nil
 	}
-	out, err := expr.Run(c.program, a)
+	out, err := machine.Run(c.program, a)
 	if err != nil {
 		return false, err
 	}
 	return out.(bool), nil
 }
 
-// condition compiles and type-checks one condition.
-func (c *compiler) condition(n *yaml.Node) (condition, bool) {
+// condition compiles and type-checks one condition of a rule that does something:
+// ignores, say.
+func (c *compiler) condition(n *yaml.Node, does string) (condition, bool) {
 	n = follow(n)
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
 		c.mistake(c.place(n), "bad_condition", "", "when must be a condition such as email endsWith \"@example.com\", not %s", kindOf(n))
@@ -146,7 +151,7 @@ func (c *compiler) condition(n *yaml.Node) (condition, bool) {
 	if cond.always {
 		says := "never holds; the rule does nothing"
 		if cond.yes {
-			says = "always holds; the rule ignores everything"
+			says = "always holds; the rule " + does + " everything"
 		}
 		c.warn(c.place(n), "constant_condition", "", "the condition %s", says)
 	}
@@ -164,7 +169,9 @@ func (c *compiler) badCondition(n *yaml.Node, text string, err error) {
 		at, message = conditionPlace(at, n, text, e.From), e.Message
 	}
 	message, _, _ = strings.Cut(message, "\n")
-	if m := unknownWord.FindStringSubmatch(message); m != nil {
+	if says, meant := conditionHint(message, text); says != "" {
+		message, suggestion = says, meant
+	} else if m := unknownWord.FindStringSubmatch(message); m != nil {
 		message, suggestion = fmt.Sprintf("conditions know no %q", m[1]), nearest(m[1], askedNames)
 	} else if message == "unexpected token EOF" {
 		message = "the condition ends too early"
@@ -216,6 +223,11 @@ func (l *limits) Visit(node *ast.Node) {
 	case *ast.BinaryNode:
 		l.operator(n, n.Operator)
 		l.binary(n)
+	case *ast.MemberNode:
+		if text := bareText(n); text != "" {
+			l.refuse(n.Node, "a text needs quotes: \""+text+"\"", "")
+		}
+		l.refuse(n, "conditions only compare fields: no variables, parts of fields, loops or sums", "")
 	default:
 		l.refuse(n, "conditions only compare fields: no variables, parts of fields, loops or sums", "")
 	}

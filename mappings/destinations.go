@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -15,68 +16,149 @@ import (
 const (
 	kindMeta     = "meta"
 	kindLinkedIn = "linkedin"
+	kindHubSpot  = "hubspot"
+	kindWebhook  = "webhook"
 )
 
-// destinations reads what each destination gets for each canonical name.
+// defaultsKey stands, under one key of destinations, for what its lines inherit.
+const defaultsKey = "defaults"
+
+// destinations reads what each destination gets for each canonical name. What its lines
+// inherit is read first, wherever it stands.
 func (c *compiler) destinations(tops []top) {
-	for _, t := range tops {
-		c.file = t.file
-		p, ok := t.keys["destinations"]
-		if !ok {
-			continue
+	if at, is := c.vocabularyAt[defaultsKey]; is {
+		c.mistake(at, "reserved_name", "", "\"defaults\" means what lines inherit and cannot be a canonical name")
+	}
+	for _, inherited := range [2]bool{true, false} {
+		for _, t := range tops {
+			c.file = t.file
+			p, ok := t.keys["destinations"]
+			if !ok {
+				continue
+			}
+			before := len(c.list)
+			pairs := c.pairs(p.value, "destinations", exactly)
+			if !inherited {
+				c.list = c.list[:before] // said already
+			}
+			for _, d := range pairs {
+				c.destination(d, inherited)
+			}
 		}
-		for _, d := range c.pairs(p.value, "destinations", exactly) {
-			c.destination(d)
+	}
+	c.unusedDefaults()
+}
+
+func (c *compiler) destination(p pair, inherited bool) {
+	key := p.key.Value
+	d, ok := c.m.destinations[key]
+	if !ok {
+		d = &destination{at: p.at, routes: map[string]canonical.Route{}, places: map[string]place{}, lines: map[string]*line{}}
+		c.m.destinations[key] = d
+	}
+	before := len(c.list)
+	pairs := c.pairs(p.value, "destinations."+key, strings.TrimSpace)
+	if !inherited {
+		c.list = c.list[:before]
+	}
+	for _, p := range pairs {
+		word := strings.TrimSpace(p.key.Value)
+		switch {
+		case (word == defaultsKey) != inherited:
+		case inherited && d.defaults != nil:
+			c.mistake(p.at, "duplicate_key", "", "defaults stands twice in destinations.%s; it is at %s already", key, d.defaults.at)
+		case inherited:
+			d.defaults = c.line(&line{at: p.at}, p, "destinations."+key+".defaults", defaultKeys)
+		default:
+			c.destinationLine(d, key, word, p)
 		}
 	}
 }
 
-func (c *compiler) destination(p pair) {
-	key := p.key.Value
-	d, ok := c.m.destinations[key]
-	if !ok {
-		d = &destination{at: p.at, routes: map[string]canonical.Route{}, places: map[string]place{}}
-		c.m.destinations[key] = d
+func (c *compiler) destinationLine(d *destination, key, word string, p pair) {
+	if _, ok := c.m.names[word]; !ok && word != anyName {
+		if word == "default" {
+			c.mistake(p.at, "unknown_name", `"defaults"`, "%s is not in the vocabulary", shown(word))
+			return
+		}
+		c.unknownName(p.at, word)
+		return
 	}
-	for _, line := range c.pairs(p.value, "destinations."+key, strings.TrimSpace) {
-		word := strings.TrimSpace(line.key.Value)
-		if _, ok := c.m.names[word]; !ok && word != anyName {
-			c.unknownName(line.at, word)
-			continue
+	if before, twice := d.places[word]; twice {
+		c.mistake(p.at, "duplicate_key", "", "%s stands twice in destinations.%s; it is at %s already", shown(word), key, before)
+		return
+	}
+	before := len(c.list)
+	l := c.line(d.defaults.heir(p.at), p, "destinations."+key+"."+word, lineKeys)
+	c.completed(l)
+	r := l.route
+	if word == anyName && (r.Event != "" || r.Rule != "") {
+		c.mistake(p.at, "many_names", "", "\"*\" stands for many names and cannot give them all one event or rule")
+	}
+	d.routes[word], d.places[word], d.lines[word] = r, p.at, l
+	if len(c.list) == before && (key == kindMeta || key == kindLinkedIn) {
+		checkRoute(&c.problems, key, word, r, p.at)
+	}
+	checkProperties(&c.problems, key, l)
+	if c.m.revenue.expands[word] && c.m.revenue.less != nil && len(c.list) == before {
+		for _, basis := range []string{r.Value, strings.TrimPrefix(r.IfMissing, "use:")} {
+			if _, has := c.m.revenue.less[basis]; !has && slices.Contains(bases, basis) {
+				c.warn(p.at, "no_difference", "", "%s never has %s: revenue.expansion.difference_to does not name it", word, basis)
+			}
 		}
-		if before, twice := d.places[word]; twice {
-			c.mistake(line.at, "duplicate_key", "", "%s stands twice in destinations.%s; it is at %s already", shown(word), key, before)
-			continue
+	}
+}
+
+// checkProperties warns where a line adds what its vendor takes nowhere.
+func checkProperties(ps *problems, kind string, l *line) {
+	if (kind == kindLinkedIn || kind == kindHubSpot) && !l.inherits("properties") {
+		ps.warn(l.at, "useless_properties", "", "%s is sent no properties of a line; they do nothing here", map[string]string{kindLinkedIn: "LinkedIn", kindHubSpot: "HubSpot"}[kind])
+	}
+}
+
+// completed gives a line what the mapping says for all lines, and drops what it inherited
+// and has no use for.
+func (c *compiler) completed(l *line) {
+	r := &l.route
+	if r.Value == "" || r.Value == "none" {
+		if l.inherits("if_missing") {
+			r.IfMissing = ""
 		}
-		before := len(c.list)
-		r := c.route(line, "destinations."+key+"."+word)
-		if word == anyName && (r.Event != "" || r.Rule != "") {
-			c.mistake(line.at, "many_names", "", "\"*\" stands for many names and cannot give them all one event or rule")
+		if l.inherits("currency") {
+			r.Currency = ""
 		}
-		d.routes[word], d.places[word] = r, line.at
-		if len(c.list) == before && (key == kindMeta || key == kindLinkedIn) {
-			checkRoute(&c.problems, key, word, r, line.at)
-		}
+		return
+	}
+	if r.IfMissing == "" {
+		r.IfMissing = c.m.revenue.ifMissing
+	}
+	if r.IfMissing == "use:"+r.Value {
+		r.IfMissing = "" // what everybody else uses instead is what this line sends
 	}
 }
 
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
-// maxVendorName is what Meta is said to take.
-const maxVendorName = 50
+const (
+	maxVendorName = 50 // what Meta is said to take
+	maxRules      = 20 // of one line
+	// maxDelay leaves Meta, which takes nothing older than seven days, a day.
+	maxDelay = 6 * 24 * time.Hour
+)
 
-func (c *compiler) route(line pair, what string) canonical.Route {
-	r := canonical.Route{At: line.at.String()}
-	fields := c.fields(line.value, what, "event", "rule", "value", "if_missing", "properties")
+// line reads one line, or what lines inherit, over what it inherits itself.
+func (c *compiler) line(l *line, p pair, what string, known keys) *line {
+	r := &l.route
+	r.At = p.at.String()
+	fields := c.fields(p.value, what, known.names()...)
+	for name := range fields {
+		l.own = append(l.own, name)
+	}
 	if p, ok := fields["event"]; ok {
 		r.Event = c.vendorName(p.value)
 	}
 	if p, ok := fields["rule"]; ok {
-		word, ok := c.word(p.value, "rule")
-		if ok && !ruleName.MatchString(word) {
-			c.mistake(c.place(follow(p.value)), "bad_rule", "", "%s is no rule name: small letters, digits and single _ between them; the vendor's own id stands in the destination's configuration", shown(word))
-		}
-		r.Rule = word
+		c.rules(r, p.value)
 		if _, both := fields["event"]; both {
 			c.mistake(p.at, "event_and_rule", "", "a line gives an event or a rule, not both")
 		}
@@ -84,18 +166,122 @@ func (c *compiler) route(line pair, what string) canonical.Route {
 	if p, ok := fields["value"]; ok {
 		r.Value, _ = c.basis(p.value, "value", append([]string{"none"}, bases...))
 	}
+	_, says := fields["value"]
+	valueless := (r.Value == "" && !says || r.Value == "none") && len(known) == len(lineKeys)
 	if p, ok := fields["if_missing"]; ok {
 		r.IfMissing = c.ifMissing(p.value)
-		if r.Value == "" || r.Value == "none" {
+		if valueless {
 			c.mistake(p.at, "useless_if_missing", "", "if_missing says nothing where no value is sent; add value")
 		} else if r.IfMissing == "use:"+r.Value {
 			c.mistake(p.at, "useless_if_missing", "", "if_missing names the value itself")
 		}
 	}
-	if p, ok := fields["properties"]; ok {
-		r.Properties = c.properties(p.value, what+".properties")
+	if p, ok := fields["currency"]; ok {
+		r.Currency, _ = c.currencyCode(p.value, "currency")
+		if valueless {
+			c.mistake(p.at, "useless_currency", "", "currency says nothing where no value is sent; add value")
+		} else if r.Currency != "" && !c.ratesTo(r.Currency) {
+			c.warn(p.at, "no_rate", "", "there is no rate to %s under revenue.currency.rates: a value in another currency counts as missing", r.Currency)
+		}
 	}
-	return r
+	if p, ok := fields["properties"]; ok {
+		c.properties(l, p.value, what+".properties")
+	}
+	if p, ok := fields["match"]; ok {
+		r.Match = c.wordList(l, "match", p.value)
+	}
+	if p, ok := fields["consent"]; ok {
+		r.Consent = c.choice(p.value, "consent", consents)
+	}
+	if p, ok := fields["when"]; ok {
+		l.when, l.whenText = c.lineCondition(p.value), strings.TrimSpace(follow(p.value).Value)
+	}
+	if p, ok := fields["delay"]; ok {
+		r.Delay = c.delay(p.value)
+	}
+	if p, ok := fields["accounts"]; ok {
+		r.Accounts = c.wordList(l, "accounts", p.value)
+	}
+	return l
+}
+
+var consents = []string{"required", "not_denied", "ignore"}
+
+// rules reads one rule or a list.
+func (c *compiler) rules(r *canonical.Route, n *yaml.Node) {
+	n = follow(n)
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		if nodes = c.words(n, "rule"); len(nodes) == 0 && len(n.Content) == 0 {
+			c.mistake(c.place(n), "empty_list", "", "rule lists no rule")
+		}
+	}
+	var names []string
+	for _, n := range nodes {
+		word, ok := c.word(n, "rule")
+		switch {
+		case !ok:
+		case !ruleName.MatchString(word):
+			c.mistake(c.place(n), "bad_rule", ruleMeant(word), "%s is no rule name: small letters, digits and single _ between them; the vendor's own id stands in the destination's configuration", shown(word))
+		case slices.Contains(names, word):
+			c.mistake(c.place(n), "duplicate_name", "", "%s stands twice in rule", shown(word))
+		case len(names) == maxRules:
+			c.mistake(c.place(n), "too_many_rules", "", "a line goes to at most %d rules", maxRules)
+		default:
+			names = append(names, word)
+		}
+	}
+	if len(names) > 0 {
+		r.Rule, r.MoreRules = names[0], names[1:len(names):len(names)]
+	}
+	if len(names) == 1 {
+		r.MoreRules = nil
+	}
+}
+
+// wordList reads one word or a list, each once, and keeps where each stands. Which words there
+// are, the configuration and the vendor's adapter know: CheckConfigured.
+func (c *compiler) wordList(l *line, key string, n *yaml.Node) []string {
+	n = follow(n)
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		if nodes = c.words(n, key); len(n.Content) == 0 {
+			c.mistake(c.place(n), "empty_list", "", "%s lists nothing; leave it out instead", key)
+		}
+	}
+	var out []string
+	if l.words == nil {
+		l.words = make(map[string][]place)
+	}
+	l.words[key] = nil
+	for _, n := range nodes {
+		word, ok := c.word(n, key)
+		if ok && slices.Contains(out, word) {
+			c.mistake(c.place(n), "duplicate_name", "", "%s stands twice in %s", shown(word), key)
+		} else if ok {
+			out = append(out, word)
+			l.words[key] = append(l.words[key], c.place(n))
+		}
+	}
+	return out
+}
+
+func (c *compiler) delay(n *yaml.Node) time.Duration {
+	word, ok := c.word(n, "delay")
+	if !ok {
+		return 0
+	}
+	d, err := time.ParseDuration(word)
+	if days, is := strings.CutSuffix(word, "d"); is && err != nil {
+		if d, err = time.ParseDuration(days + "h"); err == nil && d > 0 && d <= maxDelay {
+			d *= 24
+		}
+	}
+	if err != nil || d <= 0 || d > maxDelay {
+		c.mistake(c.place(follow(n)), "bad_delay", "", "%s is no delay: write a time such as 30m, 6h or 2d, at most 6d", shown(word))
+		return 0
+	}
+	return d
 }
 
 func (c *compiler) vendorName(n *yaml.Node) string {
@@ -145,38 +331,58 @@ func (c *compiler) ifMissing(n *yaml.Node) string {
 	return word
 }
 
-// properties reads constants: text, numbers, yes and no.
-func (c *compiler) properties(n *yaml.Node, what string) map[string]any {
-	out := make(map[string]any)
+// properties reads what is added: text, numbers, yes and no as they are, and expressions,
+// which begin with =. What a line says of one that it inherits holds.
+func (c *compiler) properties(l *line, n *yaml.Node, what string) {
+	constants, computed := maps.Clone(l.route.Properties), maps.Clone(l.computed)
+	if constants == nil {
+		constants = make(map[string]any)
+	}
 	for _, p := range c.pairs(n, what, exactly) {
-		v := follow(p.value)
+		key, v := p.key.Value, follow(p.value)
 		if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
-			c.mistake(c.place(v), "wrong_type", "", "%s must be text, a number, true or false, not %s", shown(p.key.Value), kindOf(v))
+			c.mistake(c.place(v), "wrong_type", "", "%s must be text, a number, true or false, not %s", shown(key), kindOf(v))
 			continue
 		}
-		switch v.Tag {
-		case "!!int":
-			var i int64
-			if v.Decode(&i) == nil {
-				out[p.key.Value] = i
-				continue
-			}
-		case "!!bool":
-			var b bool
-			if v.Decode(&b) == nil {
-				out[p.key.Value] = b
-				continue
-			}
-		case "!!float":
-			var f float64
-			if v.Decode(&f) == nil && f-f == 0 { // neither infinite nor not a number
-				out[p.key.Value] = f
-				continue
-			}
+		if slices.Contains([]string{"value", "currency"}, key) {
+			c.mistake(p.at, "reserved_property", "", "%s is sent by the line's own value; it cannot be a property", shown(key))
+			continue
 		}
-		out[p.key.Value] = v.Value
+		delete(computed, key)
+		delete(constants, key)
+		if _, is := expressionText(v); is && v.Tag == "!!str" {
+			if program := c.lineExpression(v, shown(key)); program != nil {
+				if computed == nil {
+					computed = make(map[string]expression)
+				}
+				computed[key] = expression{program, strings.TrimSpace(v.Value)}
+			}
+			continue
+		}
+		constants[key] = constantOf(v)
 	}
-	return out
+	l.route.Properties, l.computed = constants, computed
+}
+
+func constantOf(v *yaml.Node) any {
+	switch v.Tag {
+	case "!!int":
+		var i int64
+		if v.Decode(&i) == nil {
+			return i
+		}
+	case "!!bool":
+		var b bool
+		if v.Decode(&b) == nil {
+			return b
+		}
+	case "!!float":
+		var f float64
+		if v.Decode(&f) == nil && f-f == 0 { // neither infinite nor not a number
+			return f
+		}
+	}
+	return v.Value
 }
 
 // checkRoute holds a line against what is known of the vendor.
@@ -204,30 +410,10 @@ func checkRoute(ps *problems, kind, name string, r canonical.Route, at place) {
 	}
 }
 
-// CheckConfigured holds the mapping against the configuration: sources lists the
-// configured sources, destinations the configured destinations' kinds by name. Keys that
-// mean none of them are mistakes, and lines of a named destination are held against its
-// vendor.
-func (m *Mapping) CheckConfigured(sources []string, kinds map[string]string, knownKinds []string) []Problem {
-	ps := &problems{}
-	for _, key := range m.Sections() {
-		if !isWayIn(key) && !slices.Contains(sources, key) {
-			ps.mistake(m.sections[key].at, "unknown_section", nearest(key, append(slices.Clone(waysIn), sources...)), "sources.%s is no way in and no configured source", key)
-		}
+// ruleMeant suggests a rule's name for a word that is none, unless it looks like an id.
+func ruleMeant(word string) string {
+	if strings.ContainsAny(word, ":/0123456789") {
+		return ""
 	}
-	names := slices.Sorted(maps.Keys(kinds))
-	for _, key := range m.DestinationKeys() {
-		d := m.destinations[key]
-		kind, configured := kinds[key]
-		if !configured && !slices.Contains(knownKinds, key) {
-			ps.mistake(d.at, "unknown_destination", nearest(key, append(slices.Clone(knownKinds), names...)), "destinations.%s is no kind of destination and no configured one", key)
-			continue
-		}
-		if configured && kind != key {
-			for _, name := range slices.Sorted(maps.Keys(d.routes)) {
-				checkRoute(ps, kind, name, d.routes[name], d.places[name])
-			}
-		}
-	}
-	return ps.sorted(nil)
+	return inSnake(word)
 }

@@ -63,7 +63,7 @@ func FuzzApply(f *testing.F) {
 other_names: [webinar_attended]
 revenue: { amount_means: { annual: arr } }
 `
-	m, problems := Compile(File{"m.yaml", []byte(text)}, File{"ignore.yaml", []byte(`version: 1
+	m, problems := Compile(File{Name: "m.yaml", Text: []byte(text)}, File{Name: "ignore.yaml", Text: []byte(`version: 1
 sources:
   hubspot:
     ignore:
@@ -71,6 +71,17 @@ sources:
   pixel:
     ignore:
       - { when: 'browser and lower(trim(page)) contains "careers"', reason: applicant }
+`)}, File{Name: "records.yaml", Text: []byte(`version: 1
+ids:
+  - { event: "*", recipe: 2, parts: [object_id, stage, day], from: 2026-01-01 }
+sources:
+  hubspot:
+    lead_status: { OPEN: qualified_lead, UNQUALIFIED: lead_recycled }
+    properties: { demo: webinar_attended, deal.grade: { A: qualified_lead } }
+    objects: { "2-1": { created: webinar_attended, stages: { open: webinar_attended } } }
+    associations: { contact_to_deal: webinar_attended, "36": qualified_lead }
+    quarantine:
+      - { when: property == "spam" or value startsWith "spam" or outcome == "spam", reason: spam }
 `)})
 	if m == nil {
 		f.Fatal(lines(problems))
@@ -78,6 +89,10 @@ sources:
 	f.Add("lifecycle", "hubspot.lifecycle_changed", "contact", "102948", "marketingqualifiedlead", "", "buyer@example.com", "acme.example", "", false)
 	f.Add("deal_stage", "deal.stage_changed", "deal", "84721", "closedwon", "sales_pipeline", "buyer@gmail.com", "", "e1", false)
 	f.Add("custom", "Customer Won", "", "", "", "", "", "", "", true)
+	f.Add("lead_status", "contact.propertyChange", "contact", "1", "open", "", "a@example.com", "", "", false)
+	f.Add("property", "deal.propertyChange", "deal", "1", "a", "grade", "", "", "", false)
+	f.Add("property", "2-1.creation", "2-1", "1", "", "", "", "", "", false)
+	f.Add("association", "36", "contact", "1", "2", "deal", "", "", "", false)
 	f.Add("touch", "page_view", "", "", "", "", "", "", "", true)
 	f.Fuzz(func(t *testing.T, subject, event, object, id, stage, pipeline, email, domain, eventID string, browser bool) {
 		thousand := canonical.Money(1000)
@@ -85,7 +100,9 @@ sources:
 			Subject: canonical.Subject(subject), Event: event, EventID: canonical.EventID(eventID), Object: canonical.Object{Type: object, ID: id},
 			RawStage: stage, StageLabel: event, Pipeline: pipeline, PipelineLabel: stage, OccurredAt: time.Unix(1_780_000_000, 0),
 			Contact: canonical.Contact{Email: email, Title: event}, Company: canonical.Company{Domain: domain, Name: domain},
-			Touch: &canonical.Touch{Kind: stage, Page: pipeline}, Revenue: &canonical.Revenue{Amount: &thousand, BillingPeriod: stage},
+			Outcome: pipeline, Property: pipeline, Value: stage, Deal: id,
+			Association: &canonical.Association{FromType: object, FromID: id, ToType: pipeline, ToID: stage, Label: event},
+			Touch:       &canonical.Touch{Kind: stage, Page: pipeline}, Revenue: &canonical.Revenue{Amount: &thousand, BillingPeriod: stage},
 		}
 		if h := canonical.EmailHash(email); h != "" {
 			r.Identifiers = []canonical.Identifier{{Scheme: canonical.Email, Value: h}}
@@ -107,7 +124,7 @@ sources:
 		if !snakeCase.MatchString(e.Name) || e.ID == "" || !utf8.ValidString(e.Name) {
 			t.Fatalf("name %q, id %q", e.Name, e.ID)
 		}
-		if browser && (e.Funnel || e.Name == StageChanged || e.Name == LeadRecycled) {
+		if browser && (e.Funnel || r.Subject == canonical.SubjectProperty || e.Name == StageChanged || e.Name == LeadRecycled) {
 			t.Fatalf("a browser claimed %s", e.Name)
 		}
 		if e.Funnel != (e.Rank > 0) || e.Funnel != (e.CountedBy != "") || e.Funnel != (e.Stage != "") {

@@ -18,6 +18,8 @@ import (
 type File struct {
 	Name string
 	Text []byte
+	// Env holds the environment variables that the text names: see Read.
+	Env map[string]string
 }
 
 //go:embed library/default.yaml
@@ -27,6 +29,13 @@ var defaultText string
 // writes and what is printed when asked for. It compiles without errors and warnings.
 func Default() File { return File{Name: "default.yaml", Text: []byte(defaultText)} }
 
+//go:embed library/default.test.yaml
+var defaultCases string
+
+// DefaultCases gives the test cases of the default mapping, in the form of package cases:
+// what `init` writes beside it.
+func DefaultCases() File { return File{Name: "default.test.yaml", Text: []byte(defaultCases)} }
+
 // A Mapping is compiled text. It never changes; all methods may be called at the same
 // time.
 type Mapping struct {
@@ -35,7 +44,13 @@ type Mapping struct {
 	names        map[string]name
 	sections     map[string]*section
 	destinations map[string]*destination
-	amountMeans  map[string]string // folded billing period → basis; "" for otherwise
+	revenue      revenue
+	contact      contactProperties
+	looksAt      []string        // properties that expressions of lines look at
+	aliases      map[string]rule // folded or snake-cased alias → its name
+	recipes      map[string][]recipe
+	recipesAt    place // where a missing recipe is reported
+	quarantines  bool  // a section has quarantine rules
 }
 
 // A name is a canonical name.
@@ -43,6 +58,9 @@ type name struct {
 	rank    int    // from 1 in funnel order; 0: not of the funnel
 	counts  counts // which object's reports count it
 	browser bool   // a browser may report it
+	meaning string // one of meanings; "" is other
+	often   string // one of oftens; "" is once
+	recycle string // one of recycles; "" is suppress
 }
 
 // counts says which object's reports count a name.
@@ -57,27 +75,36 @@ const (
 // A section is what the mapping says about one way in or one configured source. A nil
 // table was not given.
 type section struct {
-	name      string
-	at        place
-	lifecycle map[string]rule
-	company   map[string]rule
-	pipelines map[string]map[string]rule // folded pipeline → folded stage
-	events    map[string]rule
-	ignore    []ignoreRule
+	name         string
+	at           place
+	lifecycle    map[string]rule
+	company      map[string]rule
+	leadStatus   map[string]rule
+	pipelines    map[string]map[string]rule // folded pipeline → folded stage, won, lost
+	properties   map[string]propertyRule    // [object.]property, folded
+	objects      map[string]objectRule      // folded object type
+	associations map[string]rule            // from_to_to or a label's type id
+	events       map[string]rule
+	ignore       []markRule
+	quarantine   []markRule
+	shape        *shape // json
 }
 
 // A rule names one raw value.
 type rule struct {
-	name string
-	at   string // file:line
-	from place
+	name  string
+	at    string // file:line
+	from  place
+	alias bool // no line of the text: an alias of the name
 }
 
 // A destination holds the lines of one key under destinations.
 type destination struct {
-	at     place
-	routes map[string]canonical.Route
-	places map[string]place
+	at       place
+	defaults *line // what lines inherit; nil: nothing
+	routes   map[string]canonical.Route
+	places   map[string]place
+	lines    map[string]*line
 }
 
 // Version names the text: "sha256:" and twelve hex digits over the files' contents in
@@ -90,13 +117,22 @@ func (m *Mapping) Vocabulary() []string { return slices.Clone(m.vocabulary) }
 // Rank gives a name's place in the funnel, 1 the first; 0 is outside the funnel.
 func (m *Mapping) Rank(name string) int { return m.names[name].rank }
 
+// Meaning says what a name stands for in reports: lead, opportunity, revenue, expansion or
+// other, which is also every name's of which nothing is said.
+func (m *Mapping) Meaning(name string) string {
+	if meaning := m.names[name].meaning; meaning != "" {
+		return meaning
+	}
+	return "other"
+}
+
 // CountedBy says which object's reports count a name of the funnel: deal, contact or
 // any; "" for every other name.
 func (m *Mapping) CountedBy(name string) string { return string(m.names[name].counts) }
 
-// Route gives what an event of this name becomes under one key of destinations: its own
-// line, else the line "*". Ask first with the destination's configured name, then with
-// its kind. The route's properties are shared: do not change them.
+// Route gives what an event of this name becomes under one key of destinations, as far as no
+// event need be looked at: its own line, else the line "*". The route's properties are shared:
+// do not change them. What becomes of one event says RouteOf.
 func (m *Mapping) Route(destinationKey, eventName string) (canonical.Route, bool) {
 	d, ok := m.destinations[destinationKey]
 	if !ok {

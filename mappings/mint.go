@@ -2,11 +2,24 @@ package mappings
 
 import "tributary/canonical"
 
-// mint gives an event that came without an id its own, from what the report says alone:
-// recipe 1 of the published guide for stages of contacts and deals of the one CRM, and
+// mint gives an event that came without an id its own, and says by which recipe: that of
+// the mapping which was in force when it happened, else recipe 1.
+func (m *Mapping) mint(r *canonical.Report, e *canonical.Event) (canonical.EventID, int) {
+	if len(m.recipes) > 0 {
+		if by := m.recipeOf(e.Name, e.OccurredAt); by != nil {
+			if id, ok := by.mint(r, e); ok {
+				return id, by.number
+			}
+		}
+	}
+	return mintFirst(r, e), 1
+}
+
+// mintFirst is recipe 1: an id from what the report says alone. It is that of the
+// published guide for stages of contacts and deals of the one CRM, and has
 // length-delimited parts for everything the guide does not name. It sees no canonical
 // name, so that a change of the mapping changes no id.
-func mint(r *canonical.Report, e *canonical.Event) canonical.EventID {
+func mintFirst(r *canonical.Report, e *canonical.Event) canonical.EventID {
 	at := r.TimeText
 	if at == "" {
 		at = canonical.FormatTime(r.OccurredAt)
@@ -27,6 +40,15 @@ func mint(r *canonical.Report, e *canonical.Event) canonical.EventID {
 		return canonical.MintDealID(objectID(r.Object), r.RawStage, at)
 	case canonical.SubjectTouch:
 		return mintTouch(r, e, at)
+	case canonical.SubjectLeadStatus:
+		return canonical.MintID("lead_status", e.Source, objectID(r.Object), e.Node.String(), r.RawStage, at)
+	case canonical.SubjectAssociation:
+		if a := r.Association; a != nil { // both directions are one tie
+			one, other := ends(a)
+			return canonical.MintID("association", r.Object.Account, one, other, a.Label, at)
+		}
+	case canonical.SubjectProperty:
+		return canonical.MintID("property", e.Source, r.Event, r.Object.Type, objectID(r.Object), e.Node.String(), r.Property, r.Value, at)
 	}
 	return canonical.MintID("event", e.Source, r.Event, r.Object.Account, r.Object.Type, r.Object.ID, e.Node.String(), at)
 }

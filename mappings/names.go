@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"tributary/canonical"
 )
 
 // Names that always exist and are not of the funnel.
@@ -12,7 +14,7 @@ const (
 	// StageChanged is what a CRM stage becomes that no rule names.
 	StageChanged = "crm_stage_changed"
 	// LeadRecycled is a lead that went back.
-	LeadRecycled = "lead_recycled"
+	LeadRecycled = canonical.NameRecycled
 	// CustomEvent is what an event becomes that may not have the name it claims, or that has
 	// no name that can be written.
 	CustomEvent = "custom_event"

@@ -16,9 +16,25 @@ const (
 	sectionEvents  = string(canonical.WayEvents)
 	sectionPixel   = string(canonical.WayPixel)
 	sectionMeta    = string(canonical.WayMeta)
+	sectionHook    = string(canonical.WayHook)
+	sectionSegment = "segment" // reserved: nothing comes that way yet
 )
 
-var waysIn = []string{sectionHubSpot, sectionCRM, sectionEvents, sectionPixel, sectionMeta}
+var waysIn = []string{sectionHubSpot, sectionCRM, sectionEvents, sectionPixel, sectionMeta, sectionHook, sectionSegment}
+
+// tablesOf lists what may stand in a section. What comes from browsers and in vendors'
+// own formats has events only; only what is of any shape needs to be told it.
+func tablesOf(section string) []string {
+	switch section {
+	case sectionPixel, sectionMeta, sectionSegment:
+		return []string{"events", "ignore", "quarantine"}
+	}
+	tables := []string{"lifecycle", "company_lifecycle", "deals", "lead_status", "properties", "objects", "associations", "events", "ignore", "quarantine"}
+	if section == sectionHook || !isWayIn(section) {
+		tables = append(tables, "json")
+	}
+	return tables
+}
 
 // sources reads what each way in and each configured source calls things.
 func (c *compiler) sources(tops []top) {
@@ -41,11 +57,12 @@ func (c *compiler) section(p pair) {
 		s = &section{name: key, at: p.at}
 		c.m.sections[key] = s
 	}
-	tables := []string{"lifecycle", "company_lifecycle", "deals", "events", "ignore"}
-	if key == sectionPixel || key == sectionMeta {
-		tables = []string{"events", "ignore"}
-	}
 	what := "sources." + key
+	tables := tablesOf(key)
+	if slices.Contains(tablesOf(sectionHubSpot), key) && !isWayIn(key) {
+		c.mistake(p.at, "no_section", "", "%s stands where a way in or a source must stand; put it under one, such as hubspot", shown(key))
+		return
+	}
 	fields := c.fields(p.value, what, tables...)
 	for _, table := range tables {
 		f, ok := fields[table]
@@ -58,8 +75,16 @@ func (c *compiler) section(p pair) {
 			s.lifecycle = c.table(f.value, what, s.lifecycle)
 		case "company_lifecycle":
 			s.company = c.table(f.value, what, s.company)
+		case "lead_status":
+			s.leadStatus = c.table(f.value, what, s.leadStatus)
 		case "deals":
 			c.pipelines(s, f.value, what)
+		case "properties":
+			c.propertyLines(s, f.value, what)
+		case "objects":
+			c.objectLines(s, f.value, what)
+		case "associations":
+			s.associations = c.ties(f.value, what, s.associations)
 		case "events":
 			before := len(c.list)
 			s.events = c.table(f.value, what, s.events)
@@ -67,7 +92,16 @@ func (c *compiler) section(p pair) {
 				c.browserNames(s.events)
 			}
 		case "ignore":
-			c.ignoreRules(s, f.value, what)
+			s.ignore = append(s.ignore, c.markRules(f.value, what, "ignore")...)
+		case "quarantine":
+			s.quarantine = append(s.quarantine, c.markRules(f.value, what, "quarantine")...)
+			c.m.quarantines = true
+		case "json":
+			if s.shape != nil {
+				c.mistake(f.at, "duplicate_key", "", "json stands twice in sources.%s; it is at %s already", key, s.shape.at)
+				continue
+			}
+			s.shape = c.shape(f, what)
 		}
 	}
 }
@@ -84,11 +118,31 @@ func (c *compiler) table(n *yaml.Node, what string, into map[string]rule) map[st
 			c.mistake(line.at, "duplicate_key", "", "%s stands twice in %s; it is at %s already", shown(line.key.Value), what, before.at)
 			continue
 		}
-		if word, ok := c.known(line.value, "what "+shown(line.key.Value)+" becomes"); ok {
-			into[key] = rule{name: word, at: line.at.String(), from: line.at}
+		if r, ok := c.becomes(line); ok {
+			into[key] = r
 		}
 	}
 	return into
+}
+
+// turnedRound is true for a line with a name on the left and none on the right.
+func (c *compiler) turnedRound(left string, right *yaml.Node) bool {
+	isName := func(s string) bool {
+		_, named := c.m.names[strings.TrimSpace(s)]
+		return named
+	}
+	return right.Kind == yaml.ScalarNode && !isNothing(right) && isName(left) && !isName(right.Value) && nearest(strings.TrimSpace(right.Value), c.allNames()) == "" &&
+		c.m.aliases[fold(right.Value)].name == ""
+}
+
+// becomes reads the name on the right of one line.
+func (c *compiler) becomes(line pair) (rule, bool) {
+	if n := follow(line.value); c.turnedRound(line.key.Value, n) {
+		c.mistake(c.place(n), "unknown_name", "", "%s is not in the vocabulary, and %s is: what the source says stands on the left, the name on the right", shown(n.Value), line.key.Value)
+		return rule{}, false
+	}
+	word, ok := c.known(line.value, "what "+shown(line.key.Value)+" becomes")
+	return rule{name: word, at: line.at.String(), from: line.at}, ok
 }
 
 // pipelines reads the deal stages of each pipeline.
@@ -117,47 +171,6 @@ func (c *compiler) browserNames(events map[string]rule) {
 	slices.SortFunc(lines, func(a, b rule) int { return a.from.line - b.from.line })
 	for _, r := range lines {
 		c.mistake(r.from, "browser_claim", "", "a browser may not claim %s: anybody could make one up; choose form_submitted or a name under other_names", shown(r.name))
-	}
-}
-
-// An ignoreRule marks events that are kept and never sent.
-type ignoreRule struct {
-	when   condition
-	reason string
-	at     string // file:line
-}
-
-func (c *compiler) ignoreRules(s *section, n *yaml.Node, what string) {
-	n = follow(n)
-	if n.Kind != yaml.SequenceNode {
-		c.mistake(c.place(n), "wrong_type", "", "%s must be a list of rules, each with when and reason, not %s", what, kindOf(n))
-		return
-	}
-	for _, item := range n.Content {
-		fields := c.fields(item, "a rule of "+what, "when", "reason")
-		if follow(item).Kind != yaml.MappingNode {
-			continue
-		}
-		when, hasWhen := fields["when"]
-		reason, hasReason := fields["reason"]
-		if !hasWhen {
-			c.mistake(c.place(item), "no_condition", "", "the rule has no when: which events does it ignore?")
-		}
-		if !hasReason {
-			c.mistake(c.place(item), "no_reason", "", "the rule has no reason: it is what counts and reports call it")
-		}
-		if !hasWhen || !hasReason {
-			continue
-		}
-		word, ok := c.word(reason.value, "reason")
-		if ok && (len(word) > maxName || !snakeCase.MatchString(word)) {
-			c.mistake(c.place(follow(reason.value)), "bad_reason", inSnake(word), "%s is no reason: small letters, digits and single _ between them", shown(word))
-			ok = false
-		}
-		cond, compiled := c.condition(when.value)
-		if ok && compiled {
-			s.ignore = append(s.ignore, ignoreRule{when: cond, reason: word, at: c.place(item).String()})
-		}
 	}
 }
 

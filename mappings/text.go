@@ -32,6 +32,10 @@ func (c *compiler) read(f File) *yaml.Node {
 		c.mistake(invalidUTF8(f), "not_utf8", "", "this is not UTF-8 text; save the file as UTF-8")
 		return nil
 	}
+	if line, col, r := oddSpace(f.Text); line > 0 {
+		c.mistake(place{f.Name, line, col}, "odd_space", "", "the line is indented with %U, which only looks like a space; YAML takes plain spaces", r)
+		return nil
+	}
 	var doc, more yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(f.Text))
 	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
@@ -76,14 +80,11 @@ func (c *compiler) syntax(f File, err error) {
 		c.mistake(at, "syntax", "", "no anchor &%s stands before this *%s", m[1], m[1])
 		return
 	}
-	lines, hint := bytes.Split(f.Text, []byte("\n")), ""
+	lines := bytes.Split(f.Text, []byte("\n"))
 	at.line = min(at.line, len(lines))
 	line := lines[at.line-1]
 	at.col = len(line) - len(bytes.TrimLeft(line, " ")) + 1
-	if strings.Contains(parts[2], "cannot start any token") && bytes.HasPrefix(line[at.col-1:], []byte("\t")) {
-		hint = "; YAML is indented with spaces, not tabs"
-	}
-	c.mistake(at, "syntax", "", "this is not YAML: %s%s", parts[2], hint)
+	c.mistake(at, "syntax", "", "this is not YAML: %s%s", parts[2], syntaxHint(parts[2], string(line), string(line[at.col-1:])))
 }
 
 // countedFromZero is what the YAML parser says with a line number that is one too low.
@@ -146,7 +147,7 @@ func (c *compiler) pairs(n *yaml.Node, what string, same func(string) string) []
 func (c *compiler) ownPairs(n *yaml.Node, what string, same func(string) string, depth int) []pair {
 	n = follow(n)
 	if n.Kind != yaml.MappingNode {
-		c.mistake(c.place(n), "wrong_type", "", "%s must be a group of keys, not %s", what, kindOf(n))
+		c.mistake(c.place(n), "wrong_type", "", "%s must be a group of keys, not %s%s", what, kindOf(n), groupHint(n))
 		return nil
 	}
 	var own, merged []pair
@@ -201,25 +202,15 @@ func (c *compiler) merged(n *yaml.Node, what string, same func(string) string, d
 // mistakes.
 func (c *compiler) fields(n *yaml.Node, what string, known ...string) map[string]pair {
 	out := make(map[string]pair)
+	var before *pair
 	for _, p := range c.pairs(n, what, exactly) {
 		if slices.Contains(known, p.key.Value) {
-			out[p.key.Value] = p
+			out[p.key.Value], before = p, &p
 			continue
 		}
-		if later[p.key.Value] {
-			c.mistake(p.at, "not_yet", "", "%s in %s is not part of version 1 of the language", shown(p.key.Value), what)
-			continue
-		}
-		c.mistake(p.at, "unknown_key", nearest(p.key.Value, known), "unknown key %s in %s; known are %s", shown(p.key.Value), what, strings.Join(known, ", "))
+		c.mistake(p.at, "unknown_key", nearest(p.key.Value, known), "unknown key %s in %s; known are %s%s", shown(p.key.Value), what, strings.Join(known, ", "), keyHint(what, p.key.Value, before))
 	}
 	return out
-}
-
-// later holds keys that docs/mapping.md marks as coming later: they are told apart from
-// slips of the pen.
-var later = map[string]bool{
-	"aliases": true, "include": true, "includes": true, "lead_status": true, "recipes": true, "ids": true, "quarantine": true, "recycle": true,
-	"consent": true, "delay": true, "match": true, "accounts": true, "currency": true, "rates": true, "contact_properties": true, "segment": true, "json": true,
 }
 
 // word gives a scalar's text, trimmed, or reports another kind of node. Nothing at all
