@@ -62,10 +62,12 @@ interop: need-test engines kafka
 		-run '^(TestProtocol|TestSuite|TestSuiteOnApacheKafka|TestTLSAndSASLOnApacheKafka|TestReadme)$$' \
 		./internal/warehouse/embedded ./internal/eventlog/... ./cmd/tributary
 
-# A hundred kills of the router and of its ClickHouse child under load. It prints what was
-# acknowledged, delivered, ambiguous and lost.
+# A hundred kills of the router and of its ClickHouse child under load, then two hundred of
+# the router while every vendor is in trouble. It prints what was acknowledged, delivered,
+# held, ambiguous and lost. It takes about twenty minutes.
 soak: need-build engines
-	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=100 go test -count=1 -v -timeout=0 -run '^TestKilling' ./cmd/tributary
+	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=100 go test -count=1 -v -timeout=0 -run '^TestKilling.*LosesNothing$$' ./cmd/tributary
+	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=200 go test -count=1 -v -timeout=0 -run '^TestKillingTheRouterWithFaultsOn$$' ./cmd/tributary
 
 bench: build
 	./bin/tributary bench ingest

@@ -27,6 +27,7 @@ const (
 	CodeBadSource   Code = "bad_source"
 	CodeDestination Code = "unknown_destination"
 	CodeQuery       Code = "bad_query"
+	CodeSelection   Code = "bad_selection"
 	CodeNothing     Code = "nothing_kept"
 	CodeNoKey       Code = "missing_key"
 	CodeBadKey      Code = "unknown_key"
@@ -39,18 +40,25 @@ const (
 	CodeNoSource    Code = "unknown_source"
 	CodeNoReceipt   Code = "unknown_receipt"
 	CodeNoEvent     Code = "unknown_event"
+	CodeNoReplay    Code = "unknown_replay"
+	CodeNoLetter    Code = "unknown_letter"
 	CodeMethod      Code = "method_not_allowed"
 	CodeUnresolved  Code = "not_yet_resolved"
 	CodeNotHeld     Code = "not_quarantined"
+	CodeConfigured  Code = "configured"
+	CodeState       Code = "wrong_state"
+	CodeCount       Code = "count_differs"
 	CodeTooLarge    Code = wire.FaultTooLarge
 	CodeTooMany     Code = "too_many_items"
 	CodeMediaType   Code = "unsupported_type"
 	CodeContentEnc  Code = "unsupported_encoding"
+	CodeMapping     Code = "bad_mapping"
 	CodeOverloaded  Code = "overloaded"
 	CodeInternal    Code = "internal"
 	CodeNotHere     Code = "not_here"
 	CodeLog         Code = "log_unavailable"
 	CodeLogFull     Code = "log_full"
+	CodeBooks       Code = "books_unavailable"
 )
 
 // A row of the one error table: a test holds docs/http.md to it.
@@ -74,6 +82,7 @@ var table = []row{
 	{CodeBadSource, http.StatusBadRequest, 100, "`source` names no configured source."},
 	{CodeDestination, http.StatusBadRequest, 100, "`destinations` names a destination that is not configured."},
 	{CodeQuery, http.StatusBadRequest, 100, "The warehouse refused the statement; the message is its own."},
+	{CodeSelection, http.StatusBadRequest, 100, "What says which events are meant cannot be used; the message names the field."},
 	{CodeNothing, http.StatusBadRequest, 100, "A batch held no item that could be kept; `receipts` says why, item by item."},
 	{CodeNoKey, http.StatusUnauthorized, 190, "There is no key. Send `Authorization: Bearer <key>`."},
 	{CodeBadKey, http.StatusUnauthorized, 190, "The key is none of ours."},
@@ -86,18 +95,25 @@ var table = []row{
 	{CodeNoSource, http.StatusNotFound, 100, "The path names no configured source."},
 	{CodeNoReceipt, http.StatusNotFound, 100, "No receipt has this id."},
 	{CodeNoEvent, http.StatusNotFound, 100, "No event has this id."},
+	{CodeNoReplay, http.StatusNotFound, 100, "No replay has this id."},
+	{CodeNoLetter, http.StatusNotFound, 100, "The event has no state at this destination."},
 	{CodeMethod, http.StatusMethodNotAllowed, 100, "The route does not take this method; `Allow` lists those it takes."},
 	{CodeUnresolved, http.StatusConflict, 2, "The event was accepted and is not resolved yet. Try again in a moment."},
 	{CodeNotHeld, http.StatusConflict, 100, "The receipt is not quarantined: there is nothing to run again."},
+	{CodeConfigured, http.StatusConflict, 100, "The configuration holds the destination where it stands (`mode: paused` or `disabled`): change it there."},
+	{CodeState, http.StatusConflict, 100, "The replay is past what was asked of it; the message says where it is."},
+	{CodeCount, http.StatusConflict, 100, "There are not as many as `expect` says; nothing was done. Look again."},
 	{CodeTooLarge, http.StatusRequestEntityTooLarge, 100, "The body (also when unpacked) or an item is larger than its limit."},
 	{CodeTooMany, http.StatusRequestEntityTooLarge, 100, "The batch holds more than 1000 items."},
 	{CodeMediaType, http.StatusUnsupportedMediaType, 100, "`Content-Type` is none that this route takes."},
 	{CodeContentEnc, http.StatusUnsupportedMediaType, 100, "`Content-Encoding` is neither `gzip` nor `identity`."},
+	{CodeMapping, http.StatusUnprocessableEntity, 100, "The mapping has mistakes; `problems` lists each with its place."},
 	{CodeOverloaded, http.StatusTooManyRequests, 4, "Too many requests at a time. `Retry-After` says when to try again."},
 	{CodeInternal, http.StatusInternalServerError, 2, "A fault of ours. The log has it; nothing was kept."},
 	{CodeNotHere, http.StatusServiceUnavailable, 2, "This process does not have the role that answers this."},
 	{CodeLog, http.StatusServiceUnavailable, 2, "The log did not take it in time. Send it again: what was kept already is not counted twice."},
 	{CodeLogFull, http.StatusServiceUnavailable, 2, "The log is at its size limit. The message says who holds it and what to do."},
+	{CodeBooks, http.StatusServiceUnavailable, 2, "The books cannot be counted now; the message says what they wait for."},
 }
 
 var rows = func() map[Code]row {
@@ -129,7 +145,7 @@ func (e *Error) RetryAfter() int {
 		return 1
 	case CodeLog:
 		return 5
-	case CodeLogFull, CodeNotHere:
+	case CodeLogFull, CodeNotHere, CodeBooks:
 		return 30
 	}
 	return 0
@@ -139,6 +155,18 @@ func (e *Error) RetryAfter() int {
 func Refuse(c *gin.Context, code Code, message string) {
 	c.Set(refusedAs, string(code))
 	fail(code, message).answer(c)
+}
+
+// RefuseWith is Refuse with more beside the error.
+func RefuseWith(c *gin.Context, code Code, message string, beside gin.H) {
+	c.Set(refusedAs, string(code))
+	e := fail(code, message)
+	e.headers(c)
+	body := gin.H{"error": e}
+	for k, v := range beside {
+		body[k] = v
+	}
+	c.JSON(e.Status(), body)
 }
 
 func fail(code Code, message string) *Error { return &Error{Code: code, Message: message} }

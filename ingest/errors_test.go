@@ -33,6 +33,13 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 			o.Where = fakeWhere{err: err}
 		}
 	}
+	refuses := func(code Code) func(*Options) { // a route of the process
+		return func(o *Options) {
+			o.Mount = func(r gin.IRouter, auth func(Scope) gin.HandlerFunc) {
+				r.POST("/mounted", auth(ScopeRead), func(c *gin.Context) { Refuse(c, code, "no") })
+			}
+		}
+	}
 	replayBody := `{"event_id":"e","destinations":["meta"],"reason":"destination_timeout"}`
 	deep := strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65)
 	many := "[" + strings.Repeat("{},", 1000) + "{}]"
@@ -52,17 +59,13 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeBadSource:   {{"POST", "/v1/events", `{"event":"x","source":"nowhere"}`, ingest, nil}},
 		CodeDestination: {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrUnknownDestination)}},
 		CodeNothing:     {{"POST", "/v1/events", `[1,2]`, ingest, nil}, {"POST", "/v1/events", `[]`, ingest, nil}},
-		CodeQuery: {{"POST", "/mounted", `{}`, bearer("k-read"), func(o *Options) {
-			o.Mount = func(r gin.IRouter, auth func(Scope) gin.HandlerFunc) {
-				r.POST("/mounted", auth(ScopeRead), func(c *gin.Context) { Refuse(c, CodeQuery, "no such table") })
-			}
-		}}},
-		CodeNoKey:     {{"POST", "/v1/events", `{}`, nil, nil}, {"POST", "/v1/events", `{}`, []string{"Authorization", "Basic abc"}, nil}, {"GET", "/v1/pixel.gif", "", nil, nil}},
-		CodeBadKey:    {{"POST", "/v1/events", `{}`, bearer("k-nobody"), nil}, {"GET", "/v1/pixel.gif?key=k-nobody", "", nil, nil}},
-		CodeExpired:   {{"POST", "/v1/events", `{}`, bearer("k-expired"), nil}},
-		CodeRevoked:   {{"POST", "/v1/events", `{}`, bearer("k-revoked"), nil}},
-		CodeSignature: {{"POST", "/v1/ingest/hubspot/hub", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature", "abc"}, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, ingest, nil}},
-		CodeStale:     {{"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature-v3", "abc", "X-HubSpot-Request-Timestamp", "1767225600123"}, nil}},
+		CodeQuery:       {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeQuery)}},
+		CodeNoKey:       {{"POST", "/v1/events", `{}`, nil, nil}, {"POST", "/v1/events", `{}`, []string{"Authorization", "Basic abc"}, nil}, {"GET", "/v1/pixel.gif", "", nil, nil}},
+		CodeBadKey:      {{"POST", "/v1/events", `{}`, bearer("k-nobody"), nil}, {"GET", "/v1/pixel.gif?key=k-nobody", "", nil, nil}},
+		CodeExpired:     {{"POST", "/v1/events", `{}`, bearer("k-expired"), nil}},
+		CodeRevoked:     {{"POST", "/v1/events", `{}`, bearer("k-revoked"), nil}},
+		CodeSignature:   {{"POST", "/v1/ingest/hubspot/hub", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature", "abc"}, nil}, {"POST", "/v1/ingest/hubspot/hub", `[]`, ingest, nil}},
+		CodeStale:       {{"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature-v3", "abc", "X-HubSpot-Request-Timestamp", "1767225600123"}, nil}},
 		CodeScope: {{"POST", "/v1/events", `{}`, bearer("k-browser"), nil}, {"POST", "/v1/replay", replayBody, ingest, nil}, {"GET", "/v1/events/e", "", ingest, nil},
 			{"GET", "/v1/pixel.gif?key=k-ingest", "", nil, nil}, {"GET", "/v1/balances", "", bearer("k-browser"), nil}, {"POST", "/v1/ingest/pixel", `{}`, bearer("k-read"), nil}},
 		CodeNotFound:   {{"GET", "/v2/nothing", "", nil, nil}, {"POST", "/v1/abc/events", `{}`, ingest, nil}, {"GET", "/", "", nil, nil}},
@@ -72,11 +75,27 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeMethod:     {{"GET", "/v1/events", "", ingest, nil}, {"DELETE", "/v1/replay", "", nil, nil}},
 		CodeUnresolved: {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrNotYetResolved)}},
 		CodeNotHeld:    {{"POST", "/v1/receipts/r/rerun", "", bearer("k-replay"), port(ErrNotQuarantined)}},
+		CodeConfigured: {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeConfigured)}},
+		CodeState:      {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeState)}},
+		CodeCount:      {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeCount)}},
+		CodeSelection:  {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeSelection)}},
+		CodeNoReplay:   {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeNoReplay)}},
+		CodeNoLetter:   {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeNoLetter)}},
+		CodeBooks: {{"POST", "/mounted", `{}`, bearer("k-read"), func(o *Options) {
+			o.Mount = func(r gin.IRouter, auth func(Scope) gin.HandlerFunc) {
+				r.POST("/mounted", auth(ScopeRead), func(c *gin.Context) { Refuse(c, CodeBooks, "the warehouse is behind") })
+			}
+		}}},
 		CodeTooLarge: {{"POST", "/v1/events", `{"a":"` + strings.Repeat("x", 256<<10) + `"}`, ingest, nil}, {"POST", "/v1/ingest/crm", strings.Repeat(" ", 1<<20+1), ingest, nil},
 			{"POST", "/v1/events", string(packed(strings.Repeat(" ", 6<<20))), gz, nil}},
 		CodeTooMany:    {{"POST", "/v1/events", many, ingest, nil}, {"POST", "/v1/events", `{"events":` + many + `}`, ingest, nil}},
 		CodeMediaType:  {{"POST", "/v1/events", `a=1`, append([]string{"Content-Type", "application/x-www-form-urlencoded"}, ingest...), nil}, {"POST", "/v1/events", `{}`, append([]string{"Content-Type", "application/json; charset=latin1"}, ingest...), nil}},
 		CodeContentEnc: {{"POST", "/v1/events", `{}`, append([]string{"Content-Encoding", "br"}, ingest...), nil}},
+		CodeMapping: {{"POST", "/mounted", `{}`, bearer("k-read"), func(o *Options) {
+			o.Mount = func(r gin.IRouter, auth func(Scope) gin.HandlerFunc) {
+				r.POST("/mounted", auth(ScopeRead), func(c *gin.Context) { RefuseWith(c, CodeMapping, "m.yaml:1:1: …", gin.H{"problems": []string{}}) })
+			}
+		}}},
 		CodeOverloaded: {{"POST", "/v1/events", `{}`, ingest, nil}},
 		CodeInternal:   {{"GET", "/v1/events/e", "", bearer("k-read"), port(errors.New("secret of ours"))}, {"GET", "/v1/events/panic", "", bearer("k-read"), port(nil)}},
 		CodeNotHere:    {{"GET", "/v1/events/e", "", bearer("k-read"), nil}, {"POST", "/v1/replay", replayBody, bearer("k-admin"), nil}, {"GET", "/v1/balances", "", bearer("k-read"), nil}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,50 +9,15 @@ import (
 	"net/http"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"tributary/ingest"
 	"tributary/internal/pipeline"
 	"tributary/internal/warehouse"
 )
 
 // The commands in this file ask the running process.
-
-func replayCommand(o *options) *cobra.Command {
-	q := ingest.ReplayRequest{}
-	c := &cobra.Command{
-		Use: "replay EVENT_ID", Short: "Ask destinations to take an event again, under its own id", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := dial(o)
-			if err != nil {
-				return err
-			}
-			var a ingest.ReplayAnswer
-			body := map[string]any{"event_id": args[0], "destinations": q.Destinations, "reason": q.Reason, "force": q.Force}
-			if err := cl.call(c.Context(), http.MethodPost, "/v1/replay", body, &a); err != nil {
-				return err
-			}
-			if o.json {
-				return printJSON(c.OutOrStdout(), a)
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: %d destinations asked", a.CanonicalEvent, a.Replayed)
-			if a.Deduplicated {
-				fmt.Fprint(c.OutOrStdout(), "; all of them had it already")
-			}
-			fmt.Fprintln(c.OutOrStdout())
-			for _, name := range sortedKeys(a.Reasons) {
-				fmt.Fprintf(c.OutOrStdout(), "  %s was not asked: %s\n", name, a.Reasons[name])
-			}
-			return nil
-		},
-	}
-	c.Flags().StringSliceVar(&q.Destinations, "to", nil, "destinations (default: all)")
-	c.Flags().StringVar(&q.Reason, "reason", "", "why; kept with the replay")
-	c.Flags().BoolVar(&q.Force, "force", false, "send also where it was delivered")
-	c.MarkFlagRequired("reason")
-	return c
-}
 
 func receiptCommand(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "receipt", Short: "Where a receipt is now"}
@@ -95,16 +61,33 @@ func show(c *cobra.Command, o *options, path string) error {
 }
 
 func destinationsCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "destinations", Short: "List destinations, resume a halted one, give one up"}
+	c := &cobra.Command{Use: "destinations", Short: "List destinations, pause, resume, give one up"}
 	list := &cobra.Command{
-		Use: "list", Short: "Kind, mode and whether it stands still", Args: cobra.NoArgs,
+		Use: "list", Short: "Kind, mode, standing, and what is not as it should be", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := dial(o)
 			if err != nil {
 				return err
 			}
 			var a struct {
-				Destinations []struct{ Destination, Kind, Mode, Halted string }
+				Destinations []struct {
+					Destination string   `json:"destination"`
+					Kind        string   `json:"kind"`
+					Mode        string   `json:"mode"`
+					Standing    string   `json:"standing"`
+					Why         string   `json:"why"`
+					Since       string   `json:"since,omitempty"`
+					Trouble     []string `json:"trouble"`
+					Waiting     *struct {
+						Limit string    `json:"limit"`
+						Until time.Time `json:"until"`
+					} `json:"waiting,omitempty"`
+					Findings []struct {
+						Subject string `json:"subject"`
+						Problem string `json:"problem"`
+						Blocks  bool   `json:"blocks"`
+					} `json:"findings"`
+				} `json:"destinations"`
 			}
 			if err := cl.call(c.Context(), http.MethodGet, "/v1/destinations", nil, &a); err != nil {
 				return err
@@ -113,27 +96,48 @@ func destinationsCommand(o *options) *cobra.Command {
 				return printJSON(c.OutOrStdout(), a)
 			}
 			t := tabwriter.NewWriter(c.OutOrStdout(), 2, 4, 2, ' ', 0)
-			fmt.Fprintln(t, "destination\tkind\tmode\thalted")
+			fmt.Fprintln(t, "destination\tkind\tmode\tstanding\twhy")
 			for _, d := range a.Destinations {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", d.Destination, d.Kind, d.Mode, d.Halted)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", d.Destination, d.Kind, d.Mode, d.Standing, cmp.Or(strings.Join(d.Trouble, "; "), d.Why))
 			}
-			return t.Flush()
+			if err := t.Flush(); err != nil {
+				return err
+			}
+			for _, d := range a.Destinations {
+				if d.Waiting != nil {
+					fmt.Fprintf(c.OutOrStdout(), "%s: the account's limit %q is used up until %s\n", d.Destination, d.Waiting.Limit, d.Waiting.Until.Format(time.RFC3339))
+				}
+				for _, f := range d.Findings {
+					what := "to be looked at"
+					if f.Blocks {
+						what = "blocks deliveries"
+					}
+					fmt.Fprintf(c.OutOrStdout(), "%s: %s: %s (%s)\n", d.Destination, f.Subject, f.Problem, what)
+				}
+			}
+			return nil
 		},
 	}
 	act := func(verb, short string) *cobra.Command {
-		return &cobra.Command{
+		var why string
+		act := &cobra.Command{
 			Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error {
 				cl, err := dial(o)
 				if err != nil {
 					return err
 				}
-				return cl.call(c.Context(), http.MethodPost, "/v1/destinations/"+escaped(args[0])+"/"+verb, nil, nil)
+				return cl.call(c.Context(), http.MethodPost, "/v1/destinations/"+escaped(args[0])+"/"+verb, map[string]string{"reason": why}, nil)
 			},
 		}
+		act.Flags().StringVar(&why, "reason", "", "why, for whoever looks later")
+		return act
 	}
-	c.AddCommand(list, act("resume", "Let a halted destination try again"),
-		act("disable", "Give a destination up until the router ends: what comes for it is suppressed (mode: disabled in the configuration makes it last)"))
+	c.AddCommand(list,
+		act("pause", "Keep a destination from reading and sending; its backlog is kept until it is resumed"),
+		act("resume", "Let a destination that was paused, halted or disabled go on"),
+		act("disable", "Give a destination up until it is resumed: what comes for it is suppressed"),
+		setupCommand(o), contractCommand(o))
 	return c
 }
 
@@ -185,6 +189,7 @@ func reportCommand(o *options) *cobra.Command {
 			return err
 		},
 	})
+	c.AddCommand(reconcileCommand(o), matchCommand(o))
 	return c
 }
 

@@ -19,7 +19,7 @@ import (
 	"tributary/destinations/simulator"
 )
 
-// cycles is how often each thing is killed: 5 in make test, 100 in make soak.
+// cycles is how often each thing is killed: 5 in make test, more in make soak.
 func cycles(t *testing.T) int {
 	text := os.Getenv("TRIBUTARY_CRASH_CYCLES")
 	if text == "" {
@@ -152,14 +152,14 @@ type offering struct {
 	mu           sync.Mutex
 	acknowledged map[string]bool
 	offered      map[string]bool
+	pace         *rate.Limiter // of batches of ten
 	done         chan struct{}
 	wait         sync.WaitGroup
 }
 
 // startOffering sends batches of ten, each of a person of its own, at a rate of receipts a second.
 func startOffering(s *system, perSecond int) *offering {
-	l := &offering{acknowledged: map[string]bool{}, offered: map[string]bool{}, done: make(chan struct{})}
-	pace := rate.NewLimiter(rate.Limit(perSecond/10), perSecond/10)
+	l := &offering{acknowledged: map[string]bool{}, offered: map[string]bool{}, done: make(chan struct{}), pace: rate.NewLimiter(rate.Limit(perSecond/10), perSecond/10)}
 	at := time.Now().UTC().Add(-time.Hour).Format(time.RFC3339)
 	for w := range 16 {
 		l.wait.Go(func() {
@@ -169,7 +169,7 @@ func startOffering(s *system, perSecond int) *offering {
 					return
 				default:
 				}
-				if !pace.Allow() {
+				if !l.pace.Allow() {
 					time.Sleep(2 * time.Millisecond)
 					continue
 				}

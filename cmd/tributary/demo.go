@@ -289,7 +289,7 @@ const demoConfig = `# Written by tributary demo at every start; the vendors' add
 data_dir: router
 http: {listen: "127.0.0.1:0"}
 accounts:
-  hubspot: {kind: hubspot, base_url: "VENDOR/hubspot", token: "file:secrets/hubspot", currency: USD}
+  hubspot: {kind: hubspot, base_url: "VENDOR/hubspot", token: "file:secrets/hubspot", currency: USD, tier: enterprise}
 sources:
   crm: {kind: crm}
   website: {kind: website}

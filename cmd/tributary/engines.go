@@ -75,6 +75,7 @@ func (r *router) groups() []eventlog.Group {
 		{Name: pipeline.ResolveGroup(p), Topics: []string{t.Inbound}},
 		{Name: pipeline.RecordGroup(p), Topics: []string{t.Events, t.Inbound, t.Identity, t.Deliveries, t.Replays}},
 	}
+	out = append(out, eventlog.Group{Name: pipeline.JobsGroup(p), Topics: []string{t.Replays}, Whole: true})
 	for _, name := range r.accounts() {
 		out = append(out, eventlog.Group{Name: pipeline.FetchGroup(p, name), Topics: []string{t.Inbound}, Whole: true})
 	}
@@ -146,7 +147,7 @@ func (r *router) openWarehouse(ctx context.Context) error {
 	}
 	// A warehouse that does not answer holds up only what is recorded: the router starts.
 	if err = r.connectWarehouse(ctx); warehouse.Unanswered(err) && r.engine == nil {
-		r.health.Set("warehouse", err)
+		r.health.Set("warehouse", away(err))
 		return nil
 	}
 	r.connected = err == nil
@@ -162,11 +163,19 @@ func (r *router) connectWarehouse(ctx context.Context) error {
 	return r.warehouse.Migrate(ctx)
 }
 
+// away adds to what went wrong what it means; nil stays nil.
+func away(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; the router takes in and delivers, what is to be recorded waits, and it is tried again by itself", err)
+}
+
 // reachWarehouse tries until the warehouse answers.
 func (r *router) reachWarehouse(ctx context.Context) error {
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		err := r.connectWarehouse(ctx)
-		r.health.Set("warehouse", err)
+		r.health.Set("warehouse", away(err))
 		if err == nil {
 			<-ctx.Done()
 		}
@@ -218,7 +227,10 @@ func (r *router) openState(context.Context) error {
 	if r.ledger, err = delivery.OpenLedger(db, "ledger\x00"); err != nil {
 		return err
 	}
-	r.index, err = pipeline.OpenIndex(db, "index\x00")
+	if r.index, err = pipeline.OpenIndex(db, "index\x00"); err != nil {
+		return err
+	}
+	r.jobView, err = pipeline.OpenJobView(db, "jobs\x00")
 	return err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ type system struct {
 	vendors *httptest.Server
 	key     string
 	address string
+	program string // that is run; "": this test binary
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -65,7 +67,7 @@ func newSystem(t *testing.T, o systemOptions) *system {
 	sim, err := simulator.New(simulator.Options{
 		People: o.People, Meta: simulator.MetaAccount{DatasetIDs: []string{dataset}, Token: metaToken},
 		LinkedIn: simulator.LinkedInAccount{Token: linkedToken}, HubSpot: o.HubSpot, Hang: max(o.Hang, time.Second),
-		MaxReceived: 1_000_000,
+		MaxReceived: 1_000_000, MaxRequests: 1_000_000,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +87,7 @@ func newSystem(t *testing.T, o systemOptions) *system {
     {kind: linkedin, mode: live, base_url: "` + s.vendors.URL + `", allow_private: true, token: "file:linkedin.token", settings: {timeout: 500ms, linger: 0s, requests_per_second: 10,
       rules: {lead: 101, mql: 102, sql: 103, opportunity: 104, proposal: 105, closed_won: 106, expansion: 107}}}
   hubspot:
-    {kind: hubspot, mode: live, base_url: "` + s.vendors.URL + `", allow_private: true, token: "file:hubspot.token", settings: {timeout: 500ms, linger: 0s, requests_per_ten_seconds: 100}}
+    {kind: hubspot, mode: live, base_url: "` + s.vendors.URL + `", allow_private: true, token: "file:hubspot.token", settings: {timeout: 500ms, linger: 0s}}
 `
 	}
 	if o.Delivery == "" {
@@ -95,7 +97,7 @@ func newSystem(t *testing.T, o systemOptions) *system {
 data_dir: data
 http: {listen: %q}
 accounts:
-  hubspot: {kind: hubspot, base_url: %q, token: "file:hubspot.token", currency: USD, requests_per_10s: 90}
+  hubspot: {kind: hubspot, base_url: %q, token: "file:hubspot.token", currency: USD, tier: enterprise}
 sources:
   crm: {kind: crm}
   website: {kind: website}
@@ -138,7 +140,7 @@ func needEngine(t *testing.T) {
 // start runs `serve` and returns once it takes requests.
 func (s *system) start() {
 	s.t.Helper()
-	cmd := exec.Command(os.Args[0], "serve", "-c", filepath.Join(s.dir, "tributary.yaml"))
+	cmd := exec.Command(cmp.Or(s.program, os.Args[0]), "serve", "-c", filepath.Join(s.dir, "tributary.yaml"))
 	cmd.Env = append(os.Environ(), "TRIBUTARY_TEST_MAIN=1", "TRIBUTARY_CHDB="+warehouseLibrary(s.t))
 	out, err := cmd.StdoutPipe()
 	if err != nil {

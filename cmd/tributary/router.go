@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,11 @@ type router struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	health   *pipeline.Health
+	instance string // what this process is known by
+
+	credentials *credentials
+	watch       *credentialWatch
+	marks       map[string]func() string // of each destination's configured credential
 
 	broker    *embeddedlog.Broker // nil: an outside Kafka
 	engine    *embedded.Engine    // nil: an outside ClickHouse
@@ -43,17 +49,27 @@ type router struct {
 	sealer    *warehouse.Sealer
 	state     *pebble.DB
 
-	mapping atomic.Pointer[mappings.Mapping]
+	mapping atomic.Pointer[mappings.Mapping] // what holds now; live swaps it
+	live    *liveMapping
+	diffing atomic.Bool // a comparison of mappings is under way
 	view    *identity.View
 	ledger  *delivery.Ledger
 	index   *pipeline.Index
 	lanes   map[string]*delivery.Lane
+	budgets *budgets
 
 	resolve *pipeline.Resolve
 	fetches []*pipeline.Fetch
 	record  *pipeline.Record
 	replay  *pipeline.Replay
+	jobs    *pipeline.Jobs
+	jobView *pipeline.JobView
+	letters *pipeline.DeadLetters
 	books   *pipeline.Books
+	counts  *pipeline.Counts // nil: no destination writes counts
+
+	reconcile  *pipeline.Reconcile
+	reconciled *reconciledMetrics
 
 	connected bool           // the warehouse answered at start
 	following sync.WaitGroup // the views
@@ -63,7 +79,8 @@ type router struct {
 // open builds a router. Close gives back what it holds, also after an error.
 func open(ctx context.Context, cfg config.Config, logger *slog.Logger) (r *router, err error) {
 	registry := prometheus.NewRegistry()
-	r = &router{cfg: cfg, logger: logger, registry: registry, health: pipeline.NewHealth(registry), topics: eventlog.Named(cfg.Log.Prefix)}
+	r = &router{cfg: cfg, logger: logger, registry: registry, health: pipeline.NewHealth(registry), topics: eventlog.Named(cfg.Log.Prefix),
+		instance: instanceName(cfg), marks: map[string]func() string{}}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -72,12 +89,13 @@ func open(ctx context.Context, cfg config.Config, logger *slog.Logger) (r *route
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return r, fmt.Errorf("make the data directory: %w", err)
 	}
-	m, err := loadMapping(cfg)
+	loaded, err := goodMapping(cfg)
 	if err != nil {
 		return r, err
 	}
-	r.mapping.Store(m)
-	for _, step := range []func(context.Context) error{r.openLog, r.openWarehouse, r.openState, r.buildLanes} {
+	r.mapping.Store(loaded.mapping)
+	r.live = newLiveMapping(r, loaded)
+	for _, step := range []func(context.Context) error{r.openLog, r.openWarehouse, r.openState, r.live.begin, r.openCredentials, r.buildLanes} {
 		if err := step(ctx); err != nil {
 			return r, err
 		}
@@ -88,22 +106,20 @@ func open(ctx context.Context, cfg config.Config, logger *slog.Logger) (r *route
 
 // loadMapping compiles the configured mapping files, or the shipped default.
 func loadMapping(cfg config.Config) (*mappings.Mapping, error) {
-	files := []mappings.File{mappings.Default()}
-	if len(cfg.Mapping) > 0 {
-		files = nil
-		for _, path := range cfg.Mapping {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return nil, fmt.Errorf("read mapping: %w (tributary init writes one)", err)
-			}
-			files = append(files, mappings.File{Name: path, Text: text})
-		}
+	loaded, err := goodMapping(cfg)
+	return loaded.mapping, err
+}
+
+// goodMapping reads the configured mapping; one with a mistake is an error.
+func goodMapping(cfg config.Config) (loadedMapping, error) {
+	loaded, err := readConfigured(cfg)
+	if err != nil {
+		return loaded, err
 	}
-	m, problems := compileMapping(cfg, files)
-	if mappings.Failed(problems) {
-		return nil, wrong(errors.New(problemText(problems)))
+	if mappings.Failed(loaded.problems) {
+		return loaded, wrong(errors.New(problemText(loaded.problems)))
 	}
-	return m, nil
+	return loaded, nil
 }
 
 // compileMapping compiles files and holds them against the configuration.
@@ -116,11 +132,12 @@ func compileMapping(cfg config.Config, files []mappings.File) (*mappings.Mapping
 	for name, d := range cfg.Destinations {
 		kinds[name] = d.Kind
 	}
-	var known []string
+	vendors := map[string]mappings.Vendor{}
 	for _, k := range catalog.Kinds() {
-		known = append(known, k.Name)
+		vendors[k.Name] = mappings.Vendor{Match: k.MatchKeys}
 	}
-	return m, append(problems, m.CheckConfigured(sortedKeys(cfg.Sources), kinds, known)...)
+	problems = append(problems, m.CheckConfigured(sortedKeys(cfg.Sources), kinds, vendors)...)
+	return m, append(problems, contactFieldsTwice(cfg, m)...)
 }
 
 func problemText(problems []mappings.Problem) string {
@@ -155,6 +172,12 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 	for _, topic := range []string{r.topics.Inbound, r.topics.Events} {
 		follow("index "+topic, func(ctx context.Context) error { return pipeline.FollowIndex(ctx, r.log, topic, r.index) })
 	}
+	follow("replays", func(ctx context.Context) error { return pipeline.FollowJobs(ctx, r.log, r.topics.Replays, r.jobView) })
+	if r.counts != nil {
+		follow("counts", func(ctx context.Context) error {
+			return pipeline.FollowCounts(ctx, r.log, r.counts, r.warehouse)
+		})
+	}
 	if !r.connected {
 		follow("warehouse", r.reachWarehouse)
 	}
@@ -171,6 +194,12 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 		keep("destination "+name, l.Run)
 	}
 	keep("record", r.record.Run)
+	keep("replays of many", r.jobs.Run)
+	keep("credentials", r.watchCredentials)
+	keep("mapping files", r.live.watch)
+	r.announceVersions(time.Now())
+	r.startAlerts(keep)
+	keep("reconciliation", r.keepReconciled)
 	return nil
 }
 
@@ -178,10 +207,14 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 func (r *router) degraded() []string {
 	out := r.health.Degraded()
 	for name, l := range r.lanes {
-		if why := l.Halted(); why != "" {
-			out = append(out, fmt.Sprintf("destination %s: halted: %s; mend it, then POST /v1/destinations/%s/resume", name, why, name))
+		for _, why := range l.Trouble() {
+			out = append(out, "destination "+name+": "+why)
 		}
 	}
+	if r.credentials != nil {
+		out = append(out, r.credentials.tokens.Troubles()...)
+	}
+	out = append(out, r.budgets.degraded()...)
 	if r.broker != nil {
 		if err := r.broker.Alert(); err != nil {
 			out = append(out, err.Error())
@@ -192,6 +225,9 @@ func (r *router) degraded() []string {
 }
 
 func (r *router) close() {
+	if r.credentials != nil {
+		r.credentials.tokens.Close()
+	}
 	if r.stopViews != nil {
 		r.stopViews()
 		r.following.Wait()

@@ -136,8 +136,9 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		src := ingest.Source{Signatures: s.Signatures}
 		if s.Kind == "hubspot" {
 			src.Kind = "hubspot"
+			read := s.ClientSecret.Reader()
 			src.Secret = func() string {
-				v, err := s.ClientSecret.Value()
+				v, err := read()
 				r.health.Set("source "+name+" client_secret", err)
 				return v
 			}
@@ -201,22 +202,44 @@ func (a *appender) writable() bool {
 
 // mount adds the routes that only a whole process can answer.
 func (r *router) mount(g gin.IRouter, auth func(ingest.Scope) gin.HandlerFunc) {
+	g.POST("/v1/destinations/:name/pause", auth(ingest.ScopeAdmin), r.onDestination((*delivery.Lane).Pause))
 	g.POST("/v1/destinations/:name/resume", auth(ingest.ScopeAdmin), r.onDestination((*delivery.Lane).Resume))
 	g.POST("/v1/destinations/:name/disable", auth(ingest.ScopeAdmin), r.onDestination((*delivery.Lane).Disable))
 	g.GET("/v1/destinations", auth(ingest.ScopeRead), r.listDestinations)
+	g.GET("/v1/reconciliation", auth(ingest.ScopeRead), r.answerReconciliation)
 	g.GET("/v1/lag", auth(ingest.ScopeRead), r.answerLag)
 	g.POST("/v1/sql", auth(ingest.ScopeRead), r.answerSQL)
+	r.mountActs(g, auth)
+	r.mountMapping(g, auth)
 }
 
-func (r *router) onDestination(do func(*delivery.Lane)) gin.HandlerFunc {
+// onDestination lets an operator act on a destination, in every process. The body, if
+// there is one, says why.
+func (r *router) onDestination(do func(l *delivery.Lane, ctx context.Context, who, why string) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		l := r.lanes[c.Param("name")]
 		if l == nil {
 			ingest.Refuse(c, ingest.CodeNotFound, "no destination has this name")
 			return
 		}
-		do(l)
-		c.JSON(http.StatusOK, gin.H{"ok": true, "destination": l.Name})
+		var q struct {
+			Reason string `json:"reason"`
+		}
+		if c.Request.ContentLength != 0 {
+			if err := c.ShouldBindJSON(&q); err != nil {
+				ingest.Refuse(c, ingest.CodeMalformed, `the body, if there is one, must be {"reason": "…"}`)
+				return
+			}
+		}
+		if err := do(l, c.Request.Context(), ingest.KeyName(c), q.Reason); errors.Is(err, delivery.ErrConfigured) {
+			ingest.Refuse(c, ingest.CodeConfigured, err.Error())
+			return
+		} else if err != nil {
+			ingest.Refuse(c, ingest.CodeLog, "the log did not take it; try again")
+			return
+		}
+		word, why, since := l.Standing()
+		c.JSON(http.StatusOK, gin.H{"ok": true, "destination": l.Name, "standing": word, "why": why, "since": since})
 	}
 }
 
@@ -224,7 +247,22 @@ func (r *router) listDestinations(c *gin.Context) {
 	var out []gin.H
 	for _, name := range sortedKeys(r.lanes) {
 		l := r.lanes[name]
-		out = append(out, gin.H{"destination": name, "kind": r.cfg.Destinations[name].Kind, "mode": l.Mode, "halted": l.Halted()})
+		word, why, since := l.Standing()
+		row := gin.H{"destination": name, "kind": r.cfg.Destinations[name].Kind, "mode": l.Mode, "standing": word, "why": why, "trouble": l.Trouble()}
+		if !since.IsZero() {
+			row["since"] = since
+		}
+		if limit, until, ok := r.budgets.of(r.cfg.Destinations[name].Kind, name, l.Destination).Waiting(); ok {
+			row["waiting"] = gin.H{"limit": limit, "until": until.UTC()}
+		}
+		findings := []gin.H{}
+		for _, f := range l.Findings() {
+			if f.Problem != "" {
+				findings = append(findings, gin.H{"subject": f.Subject, "problem": f.Problem, "blocks": f.Blocks})
+			}
+		}
+		row["findings"] = findings
+		out = append(out, row)
 	}
 	c.JSON(http.StatusOK, gin.H{"destinations": out})
 }

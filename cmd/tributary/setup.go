@@ -49,6 +49,8 @@ func initialise(w io.Writer, dir string) error {
 	files := []struct{ path, text string }{
 		{filepath.Join(dir, "tributary.yaml"), initialConfig},
 		{filepath.Join(dir, "mappings", "default.yaml"), string(mappings.Default().Text)},
+		{filepath.Join(dir, "mappings", "schema.json"), string(mappings.Schema())},
+		{filepath.Join(dir, "mappings", mappings.DefaultCases().Name), string(mappings.DefaultCases().Text)},
 	}
 	for _, f := range files {
 		if _, err := os.Stat(f.path); err == nil {
@@ -228,60 +230,4 @@ func keyState(k ingest.Key) string {
 		return "until " + k.Expires.Format(time.DateOnly)
 	}
 	return "valid"
-}
-
-func mappingCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "mapping", Short: "Print and check the mapping"}
-	print := &cobra.Command{
-		Use: "default", Short: "Print the shipped default mapping", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := c.OutOrStdout().Write(mappings.Default().Text)
-			return err
-		},
-	}
-	check := &cobra.Command{
-		Use: "check [FILE…]", Short: "Find every mistake, with its place and a suggestion",
-		RunE: func(c *cobra.Command, args []string) error {
-			var cfg config.Config
-			if len(args) == 0 {
-				var err error
-				if cfg, err = config.Load(o.config, catalog.Kinds()); err != nil {
-					return wrong(err)
-				}
-				args = cfg.Mapping
-			}
-			var files []mappings.File
-			for _, path := range args {
-				text, err := os.ReadFile(path)
-				if err != nil {
-					return wrong(err)
-				}
-				files = append(files, mappings.File{Name: path, Text: text})
-			}
-			if len(files) == 0 {
-				files = []mappings.File{mappings.Default()}
-			}
-			return reportProblems(c, o, cfg, files)
-		},
-	}
-	c.AddCommand(print, check)
-	return c
-}
-
-func reportProblems(c *cobra.Command, o *options, cfg config.Config, files []mappings.File) error {
-	m, problems := compileMapping(cfg, files)
-	if o.json {
-		if err := printJSON(c.OutOrStdout(), problems); err != nil {
-			return err
-		}
-	} else if len(problems) > 0 {
-		fmt.Fprintln(c.OutOrStdout(), problemText(problems))
-	}
-	if mappings.Failed(problems) {
-		return wrong(errors.New("the mapping has mistakes"))
-	}
-	if !o.json {
-		fmt.Fprintf(c.OutOrStdout(), "the mapping is good: %s\n", m.Version())
-	}
-	return nil
 }

@@ -5,20 +5,18 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net/http"
-	"os"
 	"slices"
-
-	"golang.org/x/time/rate"
 
 	"tributary/canonical"
 	"tributary/canonical/wire"
 	"tributary/destinations"
 	"tributary/destinations/catalog"
 	"tributary/destinations/delivery"
+	"tributary/internal/budget"
 	"tributary/internal/config"
 	"tributary/internal/hubspotcrm"
 	"tributary/internal/pipeline"
+	"tributary/mappings"
 )
 
 // accounts lists the CRM accounts that webhooks can come from, connected or not.
@@ -52,6 +50,10 @@ func (r *router) buildLanes(context.Context) error {
 	for _, k := range catalog.Kinds() {
 		kinds[k.Name] = k
 	}
+	var err error
+	if r.budgets, err = openBudgets(r.cfg, kinds, budget.NewMetrics(r.registry)); err != nil {
+		return err
+	}
 	metrics := delivery.NewMetrics(r.registry)
 	r.lanes = map[string]*delivery.Lane{}
 	for name, d := range r.cfg.Destinations {
@@ -64,62 +66,72 @@ func (r *router) buildLanes(context.Context) error {
 		if d.Mode == string(delivery.Test) && kind.TestMode != nil {
 			dest = kind.TestMode(dest)
 		}
-		send, err := r.sender(name, d, kind, dest)
+		dest, _ = withFields(dest, r.mapping.Load())
+		send, err := r.sender(name, d, dest)
+		if err != nil {
+			return err
+		}
+		people, err := r.people(dest)
 		if err != nil {
 			return err
 		}
 		policy := delivery.DefaultPolicy()
 		policy.AwaitFor, policy.RetryFor = r.cfg.Delivery.AwaitFor, r.cfg.Delivery.RetryFor
 		policy.BackoffMin, policy.BackoffMax = r.cfg.Delivery.BackoffMin, r.cfg.Delivery.BackoffMax
+		if d.AwaitFor != nil {
+			policy.AwaitFor = *d.AwaitFor
+		}
 		r.lanes[name] = &delivery.Lane{
-			Name: name, Destination: dest, Mode: delivery.Mode(d.Mode), Send: send,
-			Routes: func(event string) (canonical.Route, bool) {
-				m := r.mapping.Load()
-				if route, ok := m.Route(name, event); ok {
-					return route, true
-				}
-				return m.Route(d.Kind, event)
-			},
-			Log: r.log, Topics: r.topics, Ledger: r.ledger, People: r.view, Policy: policy,
-			Owner: processName(), Logger: r.logger, Metrics: metrics,
+			Name: name, Destination: dest, Mode: delivery.Mode(d.Mode), Send: send, Ambiguous: destinations.Ambiguous(d.Ambiguous),
+			Pin: func() delivery.Routes { return linesOf(r.mapping.Load(), name, d.Kind) },
+			Log: r.log, Topics: r.topics, Ledger: r.ledger, People: people, Policy: policy, Budget: r.budgets.of(d.Kind, name, dest),
+			Owner: r.instance, Logger: r.logger, Metrics: metrics,
 		}
 	}
 	return nil
 }
 
-func (r *router) sender(name string, d config.Destination, kind destinations.Kind, dest destinations.Destination) (delivery.Sender, error) {
-	base := d.BaseURL
-	if base == "" {
-		base = kind.BaseURL
+// linesOf gives a mapping's lines for the events at one destination.
+func linesOf(m *mappings.Mapping, name, kind string) delivery.Routes {
+	return func(e *canonical.Event) (canonical.Route, bool) { return m.RouteOf(name, kind, e) }
+}
+
+// people is the identity graph, with counts where the destination writes some.
+func (r *router) people(dest destinations.Destination) (delivery.People, error) {
+	if c, ok := dest.(destinations.Counter); !ok || !c.WritesCounts() {
+		return r.view, nil
 	}
-	if u := dest.Contract().BaseURL; u != "" && d.BaseURL == "" {
-		base = u
+	if r.counts == nil {
+		var err error
+		if r.counts, err = pipeline.OpenCounts(r.state, "counts\x00", r.topics.Events); err != nil {
+			return nil, err
+		}
 	}
-	secret := func() string {
-		v, err := d.Token.Value()
-		r.health.Set("destination "+name+" token", err)
-		return v
-	}
-	send, err := delivery.NewSender(delivery.Endpoint{
-		BaseURL: base, Authorize: kind.Authorize, Secret: secret, AllowPrivate: d.AllowPrivate, UserAgent: "tributary/" + version,
-	})
+	return pipeline.CountedPeople{View: r.view, Counts: r.counts, Log: r.log}, nil
+}
+
+func (r *router) sender(name string, d config.Destination, dest destinations.Destination) (delivery.Sender, error) {
+	cred := r.watch.watched(name, r.credentials.ofDestination(name, d), r.logger)
+	r.marks[name] = cred.mark
+	send, err := delivery.NewSender(r.credentials.endpoint(d, dest, cred, userAgent(r.instance)))
 	if err != nil {
 		return nil, wrong(fmt.Errorf("destination %s: %w", name, err))
 	}
 	return send, nil
 }
 
-func processName() string {
-	host, _ := os.Hostname()
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
-}
-
 // settings gives what a source's configuration adds to the reading of its receipts.
 func (r *router) settings(source string) wire.Settings {
-	s := r.cfg.Sources[source]
+	return settingsOf(r.cfg, source, r.stagesWritten)
+}
+
+// settingsOf is settings for whoever has no router: written lists the lifecycle stages that
+// destinations write into a CRM account.
+func settingsOf(cfg config.Config, source string, written func(account string) []string) wire.Settings {
+	s := cfg.Sources[source]
 	account := accountOf(s)
 	w := wire.Settings{Account: account, Region: s.Region, Currency: s.Currency}
-	if a, ok := r.cfg.Accounts[account]; ok {
+	if a, ok := cfg.Accounts[account]; ok {
 		if w.Region == "" {
 			w.Region = a.Region
 		}
@@ -127,7 +139,13 @@ func (r *router) settings(source string) wire.Settings {
 			w.Currency = a.Currency
 		}
 	}
-	for name, a := range r.cfg.Accounts {
+	for name, a := range cfg.Accounts {
+		if a.AppID != 0 {
+			if w.Apps == nil {
+				w.Apps = map[string]wire.App{}
+			}
+			w.Apps[name] = wire.App{ID: a.AppID, Stages: written(name)}
+		}
 		if a.PortalID != 0 {
 			if w.Portals == nil {
 				w.Portals = map[int64]string{}
@@ -136,6 +154,19 @@ func (r *router) settings(source string) wire.Settings {
 		}
 	}
 	return w
+}
+
+// stagesWritten lists the lifecycle stages that destinations write into a CRM account.
+func (r *router) stagesWritten(account string) []string {
+	var out []string
+	for _, l := range r.lanes {
+		if w, ok := l.Destination.(destinations.Stager); ok && l.Mode == delivery.Live {
+			if at, stages := w.WritesStages(); at == account {
+				out = append(out, stages...)
+			}
+		}
+	}
+	return out
 }
 
 func (r *router) buildStages() {
@@ -153,12 +184,11 @@ func (r *router) buildStages() {
 	for _, name := range r.accounts() {
 		f := &pipeline.Fetch{Log: r.log, Topics: r.topics, Prefix: prefix, Account: name, Health: r.health, Logger: r.logger, Metrics: metrics,
 			Mine: func(rc canonical.Receipt) bool { return account(rc) == name }, Stray: stray}
-		if a, ok := r.cfg.Accounts[name]; ok && a.Token != "" {
-			f.CRM = &hubspotcrm.Client{BaseURL: crmURL(a), Budget: crmBudget(a), HTTP: &http.Client{}, Token: func() string {
-				v, err := a.Token.Value()
-				r.health.Set("account "+name+" token", err)
-				return v
-			}}
+		if a, ok := r.cfg.Accounts[name]; ok && (a.Token != "" || a.OAuth.Given()) {
+			cred := r.credentials.ofAccount(name, a)
+			account, headroom := r.budgets.fetch(a, name)
+			f.CRM = &hubspotcrm.Client{BaseURL: crmURL(a), Budget: account, Headroom: headroom, HTTP: delivery.NewClient(a.BaseURL != ""), Token: cred.secret, Answered: cred.answered,
+				Further: func(object string) []string { return r.mapping.Load().ReadProperties(object) }}
 		}
 		r.fetches = append(r.fetches, f)
 	}
@@ -166,7 +196,12 @@ func (r *router) buildStages() {
 		Seal: r.sealer.Seal, Health: r.health, Logger: r.logger, Metrics: metrics}
 	r.replay = &pipeline.Replay{Log: r.log, Topics: r.topics, Prefix: prefix, Index: r.index, Archive: archive{r.warehouse, r.sealer},
 		Mapping: r.mapping.Load, Settings: r.settings, Account: account, Accounts: r.accounts(), Lanes: r.lanes, NewID: newReplayID}
+	r.jobs = &pipeline.Jobs{Log: r.log, Topics: r.topics, Prefix: prefix, View: r.jobView, Replay: r.replay, People: r.view.Wait,
+		PerSecond: r.cfg.Replay.PerSecond, Ahead: r.cfg.Replay.Ahead, Owner: r.instance, Health: r.health, Logger: r.logger}
+	r.letters = &pipeline.DeadLetters{Log: r.log, Topics: r.topics, Replay: r.replay, Archive: archive{r.warehouse, r.sealer}, Owner: r.instance}
 	r.books = &pipeline.Books{Log: r.log, Topics: r.topics, Prefix: prefix, Account: account, Accounts: r.accounts(), Index: r.index, Fates: r.warehouse.Fates, Lanes: r.lanes}
+	r.reconcile = &pipeline.Reconcile{Books: r.books, Warehouse: r.warehouse}
+	r.reconciled = newReconciledMetrics(r.registry)
 }
 
 func crmURL(a config.Account) string {
@@ -174,17 +209,6 @@ func crmURL(a config.Account) string {
 		return a.BaseURL
 	}
 	return "https://api.hubapi.com"
-}
-
-// crmBudget is the account's share of HubSpot's ten-second window; half of what the
-// smallest tier grants unless set.
-func crmBudget(a config.Account) *rate.Limiter {
-	n := a.Per10s
-	if n == 0 {
-		n = 50
-	}
-	burst := max(n/5, 1) // part of the window: the rest comes evenly
-	return rate.NewLimiter(rate.Limit(float64(max(n-burst, 1))/10), burst)
 }
 
 func newReplayID() string {

@@ -23,6 +23,7 @@ import (
 // A Config is the whole configuration. Default says what holds where the file is silent.
 type Config struct {
 	DataDir      string                 `yaml:"data_dir"`
+	Instance     string                 `yaml:"instance"` // what vendors and records know this process by; empty: random at every start
 	DataKey      Secret                 `yaml:"data_key"` // 64 hex digits; empty, with the embedded warehouse: generated in data_dir
 	HTTP         HTTP                   `yaml:"http"`
 	Log          Log                    `yaml:"log"`
@@ -32,6 +33,8 @@ type Config struct {
 	Sources      map[string]Source      `yaml:"sources"`
 	Destinations map[string]Destination `yaml:"destinations"`
 	Delivery     Delivery               `yaml:"delivery"`
+	Alerts       Alerts                 `yaml:"alerts"`
+	Replay       Replay                 `yaml:"replay"`
 }
 
 // HTTP is the way in.
@@ -93,15 +96,23 @@ type EmbeddedWarehouse struct {
 	Port    int    `yaml:"port"`    // 0: any free one
 }
 
-// An Account is a connected CRM account: where bare webhooks are completed from.
+// An Account is a connected CRM account: where bare webhooks are completed from, and whose
+// limits all that calls it shares.
 type Account struct {
-	Kind     string `yaml:"kind"` // hubspot
-	BaseURL  string `yaml:"base_url"`
-	Token    Secret `yaml:"token"`
-	Per10s   int    `yaml:"requests_per_10s"` // this router's share of the account's budget for reads
-	PortalID int64  `yaml:"portal_id"`
-	Currency string `yaml:"currency"` // of deals that name none
-	Region   string `yaml:"region"`   // ISO country of phone numbers without a country code
+	Kind     string  `yaml:"kind"` // hubspot
+	BaseURL  string  `yaml:"base_url"`
+	Token    Secret  `yaml:"token"`
+	OAuth    OAuth   `yaml:"oauth"`            // instead of token
+	Tier     string  `yaml:"tier"`             // what sizes the limits: free, starter, professional, enterprise, oauth; "" is free
+	Per10s   int     `yaml:"requests_per_10s"` // of the whole account; 0: the tier's
+	PerDay   int     `yaml:"requests_per_day"` // of the whole account; 0: the tier's
+	TimeZone string  `yaml:"time_zone"`        // of the account: its day ends at midnight there; "": not known
+	Share    float64 `yaml:"share"`            // this process's part, as in Budget
+	Shares   Shares  `yaml:"shares"`
+	PortalID int64   `yaml:"portal_id"`
+	AppID    int64   `yaml:"app_id"`   // of the app whose token this router writes with, and nobody else: its own changes are then recognised
+	Currency string  `yaml:"currency"` // of deals that name none
+	Region   string  `yaml:"region"`   // ISO country of phone numbers without a country code
 }
 
 // A Source is a configured way in.
@@ -116,12 +127,24 @@ type Source struct {
 
 // A Destination is a configured way out.
 type Destination struct {
-	Kind         string    `yaml:"kind"`
-	Mode         string    `yaml:"mode"` // dry_run, test, live, disabled
-	BaseURL      string    `yaml:"base_url"`
-	AllowPrivate bool      `yaml:"allow_private"`
-	Token        Secret    `yaml:"token"`
-	Settings     yaml.Node `yaml:"settings"` // the vendor's own
+	Kind         string `yaml:"kind"`
+	Mode         string `yaml:"mode"` // dry_run, test, live, paused, disabled
+	BaseURL      string `yaml:"base_url"`
+	AllowPrivate bool   `yaml:"allow_private"`
+	Token        Secret `yaml:"token"`
+	OAuth        OAuth  `yaml:"oauth"` // instead of token
+	// Ambiguous, where not "", says what becomes of attempts whose answer never came, instead
+	// of what is usual for the vendor: resend, hold or look.
+	Ambiguous string         `yaml:"ambiguous"`
+	AwaitFor  *time.Duration `yaml:"await_identity"` // nil: delivery.await_identity
+	Budget    Budget         `yaml:"budget"`         // where the account has no section of its own
+	Settings  yaml.Node      `yaml:"settings"`       // the vendor's own
+}
+
+// Replay paces replays of many events.
+type Replay struct {
+	PerSecond int   `yaml:"per_second"` // orders given to the lanes
+	Ahead     int64 `yaml:"ahead"`      // orders that a lane may have to decide on while more are given
 }
 
 // Delivery are the settings of every lane.
@@ -130,6 +153,8 @@ type Delivery struct {
 	RetryFor   time.Duration `yaml:"retry_for"`
 	BackoffMin time.Duration `yaml:"backoff_min"`
 	BackoffMax time.Duration `yaml:"backoff_max"`
+	// ReconcileEvery is how often the books are reconciled by themselves; 0: only when asked.
+	ReconcileEvery time.Duration `yaml:"reconcile_every"`
 }
 
 // Default is what holds where the file says nothing.
@@ -142,7 +167,9 @@ func Default() Config {
 			Session: 10 * time.Second, Embedded: EmbeddedLog{MaxBytes: 2 << 30, SegmentBytes: 64 << 20},
 		},
 		Warehouse: Warehouse{Database: "tributary"},
-		Delivery:  Delivery{AwaitFor: 24 * time.Hour, RetryFor: 72 * time.Hour, BackoffMin: time.Second, BackoffMax: 15 * time.Minute},
+		Delivery:  Delivery{AwaitFor: 24 * time.Hour, RetryFor: 72 * time.Hour, BackoffMin: time.Second, BackoffMax: 15 * time.Minute, ReconcileEvery: time.Hour},
+		Alerts:    Alerts{Settle: 10 * time.Second},
+		Replay:    Replay{PerSecond: 50, Ahead: 1000},
 	}
 }
 
@@ -210,15 +237,20 @@ func keys[V any](m map[string]V) []string {
 
 // Secrets lists every secret by its path in the file; those not given are "".
 func (c *Config) Secrets() map[string]Secret {
-	out := map[string]Secret{"data_key": c.DataKey, "log.sasl.password": c.Log.SASL.Password, "warehouse.password": c.Warehouse.Password}
+	out := map[string]Secret{"data_key": c.DataKey, "log.sasl.password": c.Log.SASL.Password, "warehouse.password": c.Warehouse.Password, "alerts.secret": c.Alerts.Secret}
+	if c.Alerts.URL.check() == nil {
+		out["alerts.url"] = c.Alerts.URL
+	}
 	for n, a := range c.Accounts {
 		out["accounts."+n+".token"] = a.Token
+		out["accounts."+n+".oauth.client_secret"], out["accounts."+n+".oauth.refresh_token"] = a.OAuth.ClientSecret, a.OAuth.RefreshToken
 	}
 	for n, s := range c.Sources {
 		out["sources."+n+".client_secret"] = s.ClientSecret
 	}
 	for n, d := range c.Destinations {
 		out["destinations."+n+".token"] = d.Token
+		out["destinations."+n+".oauth.client_secret"], out["destinations."+n+".oauth.refresh_token"] = d.OAuth.ClientSecret, d.OAuth.RefreshToken
 	}
 	return out
 }
@@ -246,8 +278,12 @@ func (c *Config) rebase(dir string) {
 	base(&c.DataKey)
 	base(&c.Log.SASL.Password)
 	base(&c.Warehouse.Password)
+	base(&c.Alerts.URL)
+	base(&c.Alerts.Secret)
 	for n, a := range c.Accounts {
 		base(&a.Token)
+		base(&a.OAuth.ClientSecret)
+		base(&a.OAuth.RefreshToken)
 		c.Accounts[n] = a
 	}
 	for n, s := range c.Sources {
@@ -256,6 +292,8 @@ func (c *Config) rebase(dir string) {
 	}
 	for n, d := range c.Destinations {
 		base(&d.Token)
+		base(&d.OAuth.ClientSecret)
+		base(&d.OAuth.RefreshToken)
 		c.Destinations[n] = d
 	}
 }

@@ -27,14 +27,13 @@ func (c *Config) validate(s *destinations.Section, kinds []destinations.Kind) {
 	c.validateLog(s)
 	c.validateWarehouse(s)
 	c.validateDelivery(s)
+	c.validateAlerts(s)
+	c.validateInstance(s)
 	secrets := c.Secrets()
 	for _, path := range keys(secrets) {
 		if err := secrets[path].check(); err != nil {
 			s.Problem(path, "%s: %v", path, err)
 		}
-	}
-	for _, name := range keys(c.Accounts) {
-		c.validateAccount(s, name, c.Accounts[name])
 	}
 	for _, name := range keys(c.Sources) {
 		c.validateSource(s, name, c.Sources[name])
@@ -42,6 +41,10 @@ func (c *Config) validate(s *destinations.Section, kinds []destinations.Kind) {
 	byName := map[string]destinations.Kind{}
 	for _, k := range kinds {
 		byName[k.Name] = k
+	}
+	for _, name := range keys(c.Accounts) {
+		c.validateAccount(s, name, c.Accounts[name])
+		c.validateOAuth(s, "accounts."+name, c.Accounts[name].OAuth, c.Accounts[name].Token, byName[c.Accounts[name].Kind])
 	}
 	for _, name := range keys(c.Destinations) {
 		c.validateDestination(s, name, c.Destinations[name], byName)
@@ -119,6 +122,9 @@ func (c *Config) validateDelivery(s *destinations.Section) {
 	destinations.Within(s, "delivery.retry_for", d.RetryFor, 0, year)
 	destinations.Within(s, "delivery.backoff_min", d.BackoffMin, time.Millisecond, time.Hour)
 	destinations.Within(s, "delivery.backoff_max", d.BackoffMax, time.Millisecond, 24*time.Hour)
+	destinations.Within(s, "delivery.reconcile_every", d.ReconcileEvery, 0, year)
+	destinations.Within(s, "replay.per_second", c.Replay.PerSecond, 1, 100_000)
+	destinations.Within(s, "replay.ahead", c.Replay.Ahead, 1, 1_000_000)
 	if d.BackoffMin > d.BackoffMax {
 		s.Problem("delivery.backoff_max", "delivery.backoff_max (%v) is less than delivery.backoff_min (%v)", d.BackoffMax, d.BackoffMin)
 	}
@@ -129,11 +135,12 @@ func (c *Config) validateAccount(s *destinations.Section, name string, a Account
 	named(s, at, "account", name)
 	oneOf(s, at, "kind", a.Kind, "hubspot")
 	webAddress(s, at+".base_url", a.BaseURL)
-	if a.Per10s < 0 {
-		s.Problem(at+".requests_per_10s", "%s.requests_per_10s must not be negative", at)
-	}
+	a.validateBudget(s, at)
 	if a.PortalID < 0 {
 		s.Problem(at+".portal_id", "%s.portal_id must not be negative", at)
+	}
+	if a.AppID < 0 {
+		s.Problem(at+".app_id", "%s.app_id must not be negative", at)
 	}
 	currency(s, at+".currency", a.Currency)
 	country(s, at+".region", a.Region)
@@ -165,8 +172,14 @@ func (c *Config) validateDestination(s *destinations.Section, name string, d Des
 	at := "destinations." + name
 	named(s, at, "destination", name)
 	oneOf(s, at, "kind", d.Kind, keys(kinds)...)
-	oneOf(s, at, "mode", d.Mode, "dry_run", "test", "live", "disabled")
+	oneOf(s, at, "mode", d.Mode, "dry_run", "test", "live", "paused", "disabled")
 	webAddress(s, at+".base_url", d.BaseURL)
+	if d.Ambiguous != "" {
+		s.OneOf(at+".ambiguous", d.Ambiguous, string(destinations.Resend), string(destinations.Hold), string(destinations.Look))
+	}
+	if d.AwaitFor != nil {
+		destinations.Within(s, at+".await_identity", *d.AwaitFor, 0, year)
+	}
 	k, ok := kinds[d.Kind]
 	if !ok {
 		return
@@ -174,16 +187,35 @@ func (c *Config) validateDestination(s *destinations.Section, name string, d Des
 	if d.Mode == "test" && k.TestMode == nil {
 		s.Problem(at+".mode", "%s has no test facility; use dry_run or live", d.Kind)
 	}
-	if (d.Mode == "live" || d.Mode == "test") && d.Token == "" && k.Credential != "" {
-		s.Problem(at, "%s is %s and needs a token: %s", at, d.Mode, k.Credential)
-	}
+	c.validateOAuth(s, at, d.OAuth, d.Token, k)
 	section := d.Settings
 	if section.Kind == 0 {
 		section = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	}
-	_, problems := k.New(&section)
+	dest, problems := k.New(&section)
 	for _, p := range problems {
 		s.Place(p, at)
+	}
+	needs := k.Credential != ""
+	if a, configured := dest.(destinations.Authorizer); configured && len(problems) == 0 {
+		needs = a.NeedsSecret()
+	}
+	if d.Mode == "test" && k.TestMode != nil && len(problems) == 0 && !k.TestMode(dest).Contract().Test {
+		s.Problem(at+".mode", "%s.mode is test, and the settings name no way to test (for meta: test_event_code): its events would be live ones", at)
+	}
+	if (d.Mode == "live" || d.Mode == "test") && d.Token == "" && !s.Given(at+".oauth") && needs {
+		s.Problem(at, "%s is %s and needs a token: %s", at, d.Mode, k.Credential)
+	}
+	if _, can := dest.(destinations.Seeker); d.Ambiguous == string(destinations.Look) && len(problems) == 0 && !can {
+		s.Problem(at+".ambiguous", "%s.ambiguous: %s has no way to look whether something arrived; use resend or hold", at, d.Kind)
+	}
+	if len(problems) == 0 {
+		c.validateSharing(s, name, d, dest.Contract().Account)
+	}
+	if t, asks := dest.(destinations.Tokened); asks && len(problems) == 0 {
+		if why := t.TokenProblem(s.Given(at + ".oauth")); why != "" {
+			s.Problem(at, "%s: %s", at, why)
+		}
 	}
 }
 

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"tributary/canonical"
+	"tributary/destinations/delivery"
+	"tributary/internal/pipeline"
+	"tributary/internal/rehearsal"
+)
+
+// explainEvent answers POST /v1/explain: the events of an id as they were resolved, what
+// their receipts say, and what each destination would make of them now. The answer holds
+// personal data.
+func (r *router) explainEvent(c *gin.Context) (int, any, error) {
+	var q struct {
+		EventID      canonical.EventID `json:"event_id"`
+		Destinations []string          `json:"destinations"`
+	}
+	if err := readAct(c, &q, false); err != nil {
+		return 0, nil, err
+	}
+	if q.EventID == "" {
+		return 0, nil, missingField("event_id", "which event")
+	}
+	ctx := c.Request.Context()
+	events, err := r.replay.Find(ctx, q.EventID)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer := explainedEvents{Events: []explainedEvent{}}
+	for _, e := range events {
+		x, err := r.explained(ctx, e, q.Destinations)
+		if err != nil {
+			return 0, nil, err
+		}
+		answer.Events = append(answer.Events, x)
+	}
+	return http.StatusOK, answer, nil
+}
+
+func (r *router) explained(ctx context.Context, e canonical.Event, to []string) (explainedEvent, error) {
+	x := explainedEvent{Event: e, States: map[string]string{}, Rule: &explainedRule{At: e.Rule}}
+	if e.Rule == "" {
+		x.Rule = nil
+	}
+	var err error
+	if x.Prospect, err = r.replay.Preview(ctx, pipeline.Order{EventID: e.ID, Name: e.Name, Destinations: to}, true); err != nil {
+		return x, err
+	}
+	again, err := r.replay.Preview(ctx, pipeline.Order{EventID: e.ID, Name: e.Name, Destinations: to, Force: true}, true)
+	if err != nil {
+		return x, err
+	}
+	for i, p := range x.Prospect {
+		showSent(p.Parts, again[i].Parts)
+		v, err := destinationView(r.lanes[p.Destination], e.Key())
+		if err != nil {
+			return x, err
+		}
+		if x.States[p.Destination] = v.State; v.Reason != "" {
+			x.States[p.Destination] += ", " + v.Reason
+		}
+	}
+	rc, err := r.replay.Receipt(ctx, e.ReceiptID)
+	if errors.Is(err, pipeline.ErrUnknown) {
+		return x, nil // expired: the event says enough
+	}
+	if err != nil {
+		return x, err
+	}
+	m := r.mapping.Load()
+	o := rehearsal.Outcome{Reading: pipeline.Understand(rc, m, r.settings(rc.Source))}
+	x.Says = inWords(o)
+	if o.Event != nil && o.Event.ID == e.ID { // else another mapping, with another recipe, made it
+		x.IDParts = m.IDParts(o.Report, e)
+	}
+	return x, nil
+}
+
+// showSent adds the bodies of what was delivered already, as it would be sent by force.
+func showSent(parts, forced []delivery.Foreseen) {
+	for i, p := range parts {
+		if p.Class != delivery.AlreadyThere {
+			continue
+		}
+		for _, f := range forced {
+			if f.Part == p.Part {
+				parts[i].Body, parts[i].Value, parts[i].Currency = f.Body, f.Value, f.Currency
+			}
+		}
+	}
+}
