@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -367,8 +366,6 @@ func waitsUnder(e canonical.Event) canonical.NodeID {
 	}
 	return e.Node
 }
-
-func dueText(t time.Time) string { return fmt.Sprintf("%020d", max(t.UnixMilli(), 0)) }
 
 // reindex moves a part from the keys of its old state to those of the new; what both have
 // is left as it is.

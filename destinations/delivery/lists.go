@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"time"
 
 	"tributary/canonical"
 )
@@ -55,3 +56,6 @@ func (l *Ledger) Counted(dest string, list List) (int, error) {
 	err := l.scan("l", func([]string, []byte) error { n++; return nil }, dest, string(list))
 	return n, err
 }
+
+// dueText is a time in the order of keys.
+func dueText(t time.Time) string { return fmt.Sprintf("%020d", max(t.UnixMilli(), 0)) }

@@ -191,3 +191,62 @@ func TestTakingPartOfAReading(t *testing.T) {
 		}
 	}
 }
+
+// Batches are the same however the sends come, and each is closed before anything is known of
+// what comes behind it.
+func TestBatchesAreTheSameInAnyPieces(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		sends := make([]*send, 1+r.IntN(60))
+		for i := range sends {
+			p := destinations.Part{Batch: fmt.Sprint("b", r.IntN(3)), Merges: seed%2 == 0}
+			if r.IntN(3) > 0 {
+				p.Unique = fmt.Sprint("u", r.IntN(8))
+			}
+			sends[i] = &send{item: destinations.Item{Part: p}, low: r.IntN(8) == 0}
+		}
+		most := 1 + r.IntN(6)
+		want := batches(sends, most)
+		b := batcher{most: most}
+		for rest := sends; len(rest) > 0; {
+			n := min(1+r.IntN(9), len(rest))
+			b.add(rest[:n])
+			rest = rest[n:]
+			for i, batch := range b.closed {
+				if !slices.Equal(batch, want[i]) {
+					t.Fatalf("seed %d: batch %d is not what it will be", seed, i)
+				}
+			}
+		}
+		b.end()
+		if !slices.EqualFunc(b.closed, want, slices.Equal[[]*send]) {
+			t.Errorf("seed %d: %d batches, want %d", seed, len(b.closed), len(want))
+		}
+	}
+}
+
+// An event that holds its slot and is tried again keeps it until the turn is over, whatever
+// comes of it while others of the turn are decided on.
+func TestASlotIsItsHoldersForTheWholeTurn(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		first, rival := funnel("a", "qualified_lead", 2, 1, 1), funnel("b", "qualified_lead", 2, 1, 2)
+		now := time.Now().UTC()
+		parked := canonical.Delivery{Destination: "acme", Event: first.Key(), Part: "event", State: canonical.StateParked, Reason: canonical.ReasonRetry,
+			At: now, Attempt: 1, FirstTry: &now, Slot: SlotOf(first), Content: &first}
+		if err := b.lane.write(t.Context(), []canonical.Delivery{parked}); err != nil {
+			t.Fatal(err)
+		}
+		r := newRun(b.lane, nil)
+		if sends, err := r.decide(job{event: first, known: known(&first), resumed: &parked}); err != nil || len(sends) != 1 {
+			t.Fatalf("%d sends, %v", len(sends), err)
+		}
+		dead := parked
+		dead.State, dead.Reason, dead.Content = canonical.StateDead, "refused", nil
+		if err := b.lane.write(t.Context(), []canonical.Delivery{dead}); err != nil {
+			t.Fatal(err)
+		}
+		if sends, err := r.decide(job{event: rival, known: known(&rival)}); err != nil || len(sends) != 0 || r.outbox[0].Reason != canonical.ReasonReReport {
+			t.Errorf("%d sends, %v, %+v", len(sends), err, r.outbox)
+		}
+	})
+}
