@@ -114,6 +114,7 @@ warehouse: {url: "http://%s", user: analyst, password: "file:warehouse.token"}
   meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "` + dataset + `", timeout: 2s, linger: 0s, batch: 50}}
   linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 2s, linger: 0s, batch: 50, rules: {mql: 102}}}
 `})
+	first.program = asShipped(t)
 	first.vendors.Close()
 	first.vendors = httptest.NewServer(f.sent.record(first.sim.Handler()))
 	first.pointAtVendors()
@@ -131,7 +132,7 @@ warehouse: {url: "http://%s", user: analyst, password: "file:warehouse.token"}
 func (f *fleet) add(instance string) *system {
 	f.t.Helper()
 	first := f.routers["r1"]
-	s := &system{t: f.t, dir: f.t.TempDir(), sim: first.sim, vendors: first.vendors, address: freeAddress(f.t)}
+	s := &system{t: f.t, program: first.program, dir: f.t.TempDir(), sim: first.sim, vendors: first.vendors, address: freeAddress(f.t)}
 	f.t.Cleanup(s.stop)
 	files, err := filepath.Glob(filepath.Join(first.dir, "*.*"))
 	if err != nil {

@@ -24,6 +24,7 @@ func TestARecordTakenAwayIsNamed(t *testing.T) {
 data_key: file:data.key
 warehouse: {url: "http://` + address + `", user: analyst, password: "file:warehouse.token"}
 `})
+	s.program = asShipped(t)
 	const password = "warehouse-test-password"
 	for name, text := range map[string]string{"data.key": strings.Repeat("0f", 32), "warehouse.token": password} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
