@@ -166,6 +166,17 @@ func recent(n int, at time.Time) []canonical.Event {
 	return events
 }
 
+// strange makes of events those of people whom the CRM does not know yet.
+func strange(events []canonical.Event) {
+	for i := range events {
+		e := &events[i]
+		e.Way, e.Source, e.Object = canonical.WayEvents, "api", canonical.Object{}
+		e.Contact.ID, e.Node, e.CountedBy = "", e.Identifiers[1].Node(), "person"
+		e.Identifiers = e.Identifiers[1:] // the e-mail address alone
+		e.Known.Identifiers, e.Known.Person = e.Identifiers, e.Node
+	}
+}
+
 // A batch that is refused as a whole is halved until the bad items are alone: they are dead,
 // everything else arrives once, and it takes no more requests than the bound.
 func TestBadItemsAmongMany(t *testing.T) {
@@ -177,6 +188,7 @@ func TestBadItemsAmongMany(t *testing.T) {
 	}{
 		{"meta", "dataset_id: 111222333444555\nbatch: 200\nrequests_per_second: 100\nlinger: 1ms\n", canonical.Route{Event: "Purchase", Value: "amount"}, simulator.Meta},
 		{"linkedin", "rules: {won: 18423345}\nlinger: 1ms\n", canonical.Route{Rule: "won", Value: "amount"}, simulator.LinkedIn},
+		{"hubspot", "timeline: off\nlinger: 1ms\n", canonical.Route{}, simulator.HubSpot}, // by e-mail one bad row refuses all
 	} {
 		for _, bad := range []int{1, 7, 50} {
 			t.Run(fmt.Sprintf("%s/%d", c.kind, bad), func(t *testing.T) {
@@ -186,18 +198,31 @@ func TestBadItemsAmongMany(t *testing.T) {
 					Now:      func() time.Time { return began.Add(-time.Hour) },
 					Meta:     simulator.MetaAccount{DatasetIDs: []string{"111222333444555"}, Token: "t-1"},
 					LinkedIn: simulator.LinkedInAccount{Token: "t-1", Rules: []simulator.Rule{{ID: "18423345"}}},
+					HubSpot:  simulator.HubSpotAccount{Token: "t-1", PropertyPrefix: "tributary_", Burst: -1},
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
 				events := recent(items, began.Add(-2*time.Hour))
+				k, _ := catalog.Kind(c.kind)
+				ask := inProcess(sim.Handler(), k, new(atomic.Int64))
 				wrong := map[canonical.EventID]bool{}
 				for i := range bad {
 					e := &events[(i*7919+4242)%items] // 7919 is prime: each another one
-					e.OccurredAt, e.ReceivedAt = began.Add(-time.Minute), began
 					wrong[e.ID] = true
+					if c.vendor != simulator.HubSpot {
+						e.OccurredAt, e.ReceivedAt = began.Add(-time.Minute), began
+						continue
+					}
+					// Whoever was erased for good cannot be made a contact again.
+					erase := fmt.Appendf(nil, `{"objectId":%q,"idProperty":"email"}`, e.Contact.Email)
+					if r, err := ask(t.Context(), destinations.Request{Method: http.MethodPost, Path: "/crm/v3/objects/contacts/gdpr-delete", Header: destinations.JSONHeader(), Body: erase}); err != nil || r.Status != http.StatusNoContent {
+						t.Fatalf("erase: %d %s %v", r.Status, r.Body, err)
+					}
 				}
-				k, _ := catalog.Kind(c.kind)
+				if c.vendor == simulator.HubSpot {
+					strange(events)
+				}
 				var requests atomic.Int64
 				l := newLine(t, memlog.New(), c.kind, c.config, c.route, inProcess(sim.Handler(), k, &requests))
 				var mu sync.Mutex
