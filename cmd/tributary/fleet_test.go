@@ -2,14 +2,10 @@ package main
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,11 +23,8 @@ type fleet struct {
 	sent    *sentLog
 }
 
-// A sentLog is the vendors' own record of who sent what to them, and when.
-type sentLog struct {
-	mu   sync.Mutex
-	seen []sending
-}
+// A sentLog is the simulator's own record of who sent what to the vendors, and when.
+type sentLog struct{ sim *simulator.Simulator }
 
 // A sending is one request as the vendor saw it: by which process, from when to when.
 type sending struct {
@@ -41,47 +34,16 @@ type sending struct {
 
 var instanceOf = regexp.MustCompile(`\(([^)]+)\)`)
 
-// record stands before the vendors.
-func (l *sentLog) record(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		lane := ""
-		switch {
-		case strings.Contains(q.URL.Path, dataset):
-			lane = "meta"
-		case strings.Contains(q.URL.Path, "conversionEvents"):
-			lane = "linkedin"
-		default:
-			next.ServeHTTP(w, q)
-			return
-		}
-		by := q.UserAgent()
+// of gives a lane's requests in the order in which they began.
+func (l *sentLog) of(lane string) []sending {
+	var out []sending
+	for _, q := range l.sim.Requests(simulator.Vendor(lane), 0) {
+		by := q.Agent
 		if m := instanceOf.FindStringSubmatch(by); m != nil {
 			by = m[1]
 		}
-		l.mu.Lock()
-		at := len(l.seen)
-		l.seen = append(l.seen, sending{lane: lane, by: by, begin: time.Now()})
-		l.mu.Unlock()
-		defer func() {
-			l.mu.Lock()
-			l.seen[at].end = time.Now()
-			l.mu.Unlock()
-		}()
-		next.ServeHTTP(w, q)
-	})
-}
-
-// of gives a lane's requests in the order in which they began.
-func (l *sentLog) of(lane string) []sending {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var out []sending
-	for _, s := range l.seen {
-		if s.lane == lane {
-			out = append(out, s)
-		}
+		out = append(out, sending{lane: lane, by: by, begin: q.Begun, end: q.Ended})
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].begin.Before(out[j].begin) })
 	return out
 }
 
@@ -115,8 +77,7 @@ warehouse: {url: "http://%s", user: analyst, password: "file:warehouse.token"}
   linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 2s, linger: 0s, batch: 50, rules: {mql: 102}}}
 `})
 	first.program = asShipped(t)
-	first.vendors.Close()
-	first.vendors = httptest.NewServer(f.sent.record(first.sim.Handler()))
+	f.sent.sim = first.sim
 	first.pointAtVendors()
 	for name, text := range map[string]string{"data.key": strings.Repeat("0f", 32), "warehouse.token": warehousePassword} {
 		if err := os.WriteFile(filepath.Join(first.dir, name), []byte(text), 0o600); err != nil {
