@@ -157,14 +157,6 @@ func TestValueOf(t *testing.T) {
 	}
 }
 
-func TestCurrency(t *testing.T) {
-	for in, want := range map[string]string{"usd": "USD", " EUR": "EUR", "JPY": "JPY", "": "", "EURO": "", "QQQ": "", "XXX": "", "12": ""} {
-		if got, ok := Currency(in); got != want || ok != (want != "") {
-			t.Errorf("Currency(%q) = %q, %v", in, got, ok)
-		}
-	}
-}
-
 func TestCountry(t *testing.T) {
 	for in, want := range map[string]string{
 		"de": "DE", "DEU": "DE", "Germany": "DE", " united  states ": "US", "U.S.A.": "US", "U.K.": "GB", "The Netherlands": "NL",

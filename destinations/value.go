@@ -39,7 +39,7 @@ func valueBy(r *canonical.Revenue, basis string, route *canonical.Route) (*Value
 	if *m < 0 {
 		return nil, basis + " is negative"
 	}
-	code, ok := Currency(r.Currency)
+	code, ok := canonical.Currency(r.Currency)
 	if !ok {
 		return nil, basis + " has no ISO 4217 currency"
 	}
@@ -75,14 +75,4 @@ func HoldsForValue(gap string, route canonical.Route) (Refusal, bool) {
 		return Refusal{}, false
 	}
 	return Refusal{Reason: canonical.ReasonHold, Detail: fmt.Sprintf("%s, and the mapping says to hold it (%s)", gap, route.At)}, true
-}
-
-// Currency gives a code of ISO 4217 in upper case; false where there is no such code.
-func Currency(s string) (string, bool) {
-	s = strings.ToUpper(strings.TrimSpace(s))
-	u, err := currency.ParseISO(s)
-	if err != nil || s == "XXX" || s == "XTS" {
-		return "", false
-	}
-	return u.String(), true
 }

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/currency"
 	"gopkg.in/yaml.v3"
+
+	"tributary/canonical"
 )
 
 // currency reads which currency values are in, and rates.
@@ -46,11 +47,11 @@ func (c *compiler) currencyCode(n *yaml.Node, what string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	code, err := currency.ParseISO(word)
-	if err != nil || word != code.String() || word == "XXX" || word == "XTS" {
+	code, known := canonical.Currency(word)
+	if word != code || !known {
 		suggestion := ""
-		if err == nil && word != code.String() {
-			suggestion = shown(code.String())
+		if known {
+			suggestion = shown(code)
 		}
 		c.mistake(c.place(follow(n)), "bad_currency", suggestion, "%s is no ISO 4217 code such as EUR", shown(word))
 		return "", false

@@ -28,7 +28,7 @@ func TestExamples(t *testing.T) {
 	}
 	receivers := map[string]struct{ path, token string }{
 		"https://example.com/hooks/tributary": {"/webhook/in", "demo-secret"},
-		"https://chat.example.com/services":   {"/webhook/chat", "T000/B000/XXXX"},
+		"https://chat.example.com/services":   {"/webhook/chat", "T000/B000/example"},
 		"https://cards.example.com/flow":      {"/webhook/card", "s+g/1"},
 		"https://api.example.com/v1/records":  {"/webhook/api/v1/records", "key-1"},
 	}
@@ -46,7 +46,7 @@ func TestExamples(t *testing.T) {
 		t.Run(to.path, func(t *testing.T) {
 			sim, err := simulator.New(simulator.Options{
 				Now:       func() time.Time { return now },
-				Receivers: simulator.Receivers{Secret: "demo-secret", ChatPath: "T000/B000/XXXX", CardSig: "s+g/1", Key: "key-1"},
+				Receivers: simulator.Receivers{Secret: "demo-secret", ChatPath: "T000/B000/example", CardSig: "s+g/1", Key: "key-1"},
 			})
 			if err != nil {
 				t.Fatal(err)
