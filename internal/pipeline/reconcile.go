@@ -105,32 +105,40 @@ func (r *Reconcile) Run(ctx context.Context) (Reconciliation, error) {
 const (
 	settleFor   = 5 * time.Second
 	settleEvery = 500 * time.Millisecond
+	judged      = 100 * Named // how many of those that differ are asked again: more than anybody reads
 )
+
+// again asks until the answer is yes, or for so long: the last answer is what the caller has.
+func again(ctx context.Context, patience time.Duration, ask func() (bool, error)) error {
+	for deadline := time.Now().Add(patience); ; {
+		if yes, err := ask(); err != nil || yes || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(settleEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
 // recorded waits until everything that stands in the log now is in the warehouse.
 func (r *Reconcile) recorded(ctx context.Context) error {
-	deadline := time.Now().Add(2 * patience)
 	for _, topic := range []string{r.Topics.Inbound, r.Topics.Events, r.Topics.Deliveries, r.Topics.Replays} {
 		_, end, err := r.Log.Bounds(ctx, topic)
 		if err != nil {
 			return err
 		}
-		for {
-			behind, err := r.behind(ctx, topic, end)
-			if err != nil {
-				return err
-			}
-			if behind == 0 {
-				break
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("the warehouse is %d records of %s behind the log; ask again when it has caught up (tributary report lag)", behind, topic)
-			}
-			select {
-			case <-time.After(settleEvery):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		var behind int64
+		err = again(ctx, 2*patience, func() (bool, error) {
+			behind, err = r.behind(ctx, topic, end)
+			return behind == 0, err
+		})
+		if err != nil {
+			return err
+		}
+		if behind > 0 {
+			return fmt.Errorf("the warehouse is %d records of %s behind the log; ask again when it has caught up (tributary report lag)", behind, topic)
 		}
 	}
 	return nil
@@ -215,25 +223,23 @@ type logged struct {
 	fate   canonical.Fate
 }
 
-// settleReceipts asks again what the two sides say of receipts, until they say the same or
-// have had time enough to.
+// settleReceipts asks again what the two sides say of receipts, and gives what stays different,
+// by source.
 func (r *Reconcile) settleReceipts(ctx context.Context, suspects map[canonical.ReceiptID]string) (map[string][]Difference, error) {
 	out := map[string][]Difference{}
-	for deadline := time.Now().Add(settleFor); ; {
+	err := again(ctx, settleFor, func() (bool, error) {
 		ids := slices.Sorted(maps.Keys(suspects))
-		if len(ids) > 100*Named { // more than anybody reads: judge a part of them
-			ids = ids[:100*Named]
-		}
+		ids = ids[:min(len(ids), judged)]
 		held, err := r.Warehouse.ReceiptStatesOf(ctx, ids)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		clear(out)
 		for _, id := range ids {
 			d := Difference{ID: string(id), Log: absent, Warehouse: absent}
 			at, there, err := r.Index.Receipt(id)
 			if err != nil {
-				return nil, err
+				return false, err
 			}
 			if there && at.In != nil {
 				d.Log = fateWord(at.Fate)
@@ -247,15 +253,9 @@ func (r *Reconcile) settleReceipts(ctx context.Context, suspects map[canonical.R
 			}
 			out[suspects[id]] = append(out[suspects[id]], d)
 		}
-		if len(out) == 0 || time.Now().After(deadline) {
-			return out, nil
-		}
-		select {
-		case <-time.After(settleEvery):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+		return len(out) == 0, nil
+	})
+	return out, err
 }
 
 func fateWord(f canonical.Fate) string { return cmp.Or(string(f), "waiting") }
@@ -331,21 +331,20 @@ func stateWord(s canonical.State, reason string) string {
 // key as the warehouse has it.
 func (r *Reconcile) settleDeliveries(ctx context.Context, destination string, suspects map[canonical.EventKey]canonical.EventKey) ([]Difference, error) {
 	lane := r.Lanes[destination]
-	for deadline := time.Now().Add(settleFor); ; {
+	var out []Difference
+	err := again(ctx, settleFor, func() (bool, error) {
 		keys := slices.SortedFunc(maps.Keys(suspects), func(a, b canonical.EventKey) int { return cmp.Compare(a.String(), b.String()) })
-		if len(keys) > 100*Named {
-			keys = keys[:100*Named]
-		}
+		keys = keys[:min(len(keys), judged)]
 		held, err := r.Warehouse.DeliveryStatesOf(ctx, destination, keys)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		var out []Difference
+		out = nil
 		for _, key := range keys {
 			d := Difference{ID: string(key.ID), Name: key.Name, Warehouse: absent}
 			parts, err := lane.State(suspects[key])
 			if err != nil {
-				return nil, err
+				return false, err
 			}
 			worst := delivery.Worst(parts)
 			d.Log = stateWord(worst.State, worst.Reason)
@@ -358,13 +357,7 @@ func (r *Reconcile) settleDeliveries(ctx context.Context, destination string, su
 			}
 			out = append(out, d)
 		}
-		if len(out) == 0 || time.Now().After(deadline) {
-			return out, nil
-		}
-		select {
-		case <-time.After(settleEvery):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+		return len(out) == 0, nil
+	})
+	return out, err
 }

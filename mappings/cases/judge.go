@@ -86,16 +86,30 @@ func document(o Outcome, expect *yaml.Node) (*yaml.Node, error) {
 	if wanted == nil {
 		return doc, nil
 	}
+	all, err := o.destinations(wanted)
+	if err != nil {
+		return nil, err
+	}
+	set(doc, "destinations", all)
+	return doc, nil
+}
+
+// destinations writes what every destination gets, in the shape of what is wanted of it (nil:
+// all of it).
+func (o Outcome) destinations(wanted *yaml.Node) (*yaml.Node, error) {
 	all := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, r := range o.Destinations {
-		n, err := r.node(get(wanted, r.Destination))
+		var shape *yaml.Node
+		if wanted != nil {
+			shape = get(wanted, r.Destination)
+		}
+		n, err := r.node(shape)
 		if err != nil {
 			return nil, err
 		}
 		set(all, r.Destination, n)
 	}
-	set(doc, "destinations", all)
-	return doc, nil
+	return all, nil
 }
 
 // whole is the expectation that --update writes for a case that has none: what tells one
@@ -119,13 +133,9 @@ func whole(o Outcome) (*yaml.Node, error) {
 	if len(o.Destinations) == 0 {
 		return out, nil
 	}
-	all := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-	for _, r := range o.Destinations {
-		n, err := r.node(nil)
-		if err != nil {
-			return nil, err
-		}
-		set(all, r.Destination, n)
+	all, err := o.destinations(nil)
+	if err != nil {
+		return nil, err
 	}
 	set(out, "destinations", all)
 	return out, nil
