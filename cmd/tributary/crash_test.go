@@ -173,21 +173,26 @@ func startOffering(s *system, perSecond int) *offering {
 					time.Sleep(2 * time.Millisecond)
 					continue
 				}
-				var ids, items []string
-				for i := range 10 {
-					id := fmt.Sprintf("load-%d-%d-%d", w, n, i)
-					ids = append(ids, id)
-					items = append(items, fmt.Sprintf(`{"event_id":%q,"event":"lead_stage_changed","source":"hubspot","occurred_at":%q,"user_data":{"email":"p%d.%d.%d@example.com"},"custom_data":{"hubspot_contact_id":"%d","hubspot_lifecycle_stage":"marketingqualifiedlead"}}`,
-						id, at, w, n, i, 1+w*10_000_000+n*10+i))
-				}
-				l.note(l.offered, ids)
-				if status, answer := s.post("/v1/events", []byte("["+strings.Join(items, ",")+"]"), nil); status/100 == 2 {
-					l.note(l.acknowledged, kept(answer, ids))
-				}
+				l.offer(s, w, n, at)
 			}
 		})
 	}
 	return l
+}
+
+// offer sends a router the n-th batch of a worker.
+func (l *offering) offer(s *system, w, n int, at string) {
+	var ids, items []string
+	for i := range 10 {
+		id := fmt.Sprintf("load-%d-%d-%d", w, n, i)
+		ids = append(ids, id)
+		items = append(items, fmt.Sprintf(`{"event_id":%q,"event":"lead_stage_changed","source":"hubspot","occurred_at":%q,"user_data":{"email":"p%d.%d.%d@example.com"},"custom_data":{"hubspot_contact_id":"%d","hubspot_lifecycle_stage":"marketingqualifiedlead"}}`,
+			id, at, w, n, i, 1+w*10_000_000+n*10+i))
+	}
+	l.note(l.offered, ids)
+	if status, answer := s.post("/v1/events", []byte("["+strings.Join(items, ",")+"]"), nil); status/100 == 2 {
+		l.note(l.acknowledged, kept(answer, ids))
+	}
 }
 
 func (l *offering) note(set map[string]bool, ids []string) {

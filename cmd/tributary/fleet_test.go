@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type fleet struct {
 	t       *testing.T
 	routers map[string]*system // by instance
 	sent    *sentLog
+	moved   []string // lanes taken from the router that the load goes to
 }
 
 // A sentLog is the simulator's own record of who sent what to the vendors, and when.
@@ -161,7 +163,7 @@ func TestEachLaneHasOneOwner(t *testing.T) {
 
 	// The owner of LinkedIn's lane is killed while the vendor has its request in hand. It must
 	// not be r1, which the load is offered to.
-	owner := f.ownerOtherThan("r1", "linkedin")
+	owner := f.ownerOtherThan("r1", "linkedin", load)
 	r1.fail(simulator.Fault{Vendor: simulator.LinkedIn, Mode: "slow", Count: 1, Delay: time.Second})
 	f.inFlight("linkedin", owner)
 	killed := time.Now()
@@ -172,7 +174,7 @@ func TestEachLaneHasOneOwner(t *testing.T) {
 	time.Sleep(2 * session)
 
 	// The owner of Meta's lane is paused, its successor sends, it wakes.
-	owner = f.ownerOtherThan("r1", "meta")
+	owner = f.ownerOtherThan("r1", "meta", load)
 	paused := time.Now()
 	f.routers[owner].signal(syscall.SIGSTOP)
 	next, took = f.follows("meta", owner, paused)
@@ -220,21 +222,48 @@ func checkOneOwner(t *testing.T, lane string, all []sending, changes int) {
 	}
 }
 
-// ownerOtherThan gives a lane's owner, which is not the one named: where it is, that
-// router is stopped and started, so that the lane moves.
-func (f *fleet) ownerOtherThan(not, lane string) string {
+// ownerOtherThan gives a lane's owner, which is not the one named, where the load goes: if
+// it is, that router is stopped until another one has sent for the lane, which then keeps it.
+func (f *fleet) ownerOtherThan(not, lane string, load *offering) string {
 	f.t.Helper()
-	for range 5 {
-		owner := f.sends(lane, time.Now())
-		if owner != not {
-			return owner
-		}
-		f.routers[not].stop() // what is offered meanwhile is refused, and not acknowledged
-		f.routers[not].start()
-		time.Sleep(session)
+	if owner := f.sends(lane, time.Now()); owner != not {
+		return owner
 	}
-	f.t.Fatalf("%s stayed with %s", lane, not)
-	return ""
+	f.routers[not].stop() // what is offered meanwhile is refused, and not acknowledged
+	done := make(chan struct{})
+	var offering sync.WaitGroup
+	offering.Go(func() {
+		at := time.Now().UTC().Add(-time.Hour).Format(time.RFC3339)
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(200 * time.Millisecond):
+				load.offer(f.other(not), len(f.moved)+100, n, at)
+			}
+		}
+	})
+	owner, took := f.follows(lane, not, time.Now())
+	close(done)
+	offering.Wait()
+	f.moved = append(f.moved, lane)
+	f.t.Logf("%s was stopped; %s sent for %s %v later", not, owner, lane, took.Round(time.Millisecond))
+	f.routers[not].start()
+	time.Sleep(2 * session)
+	if now := f.sends(lane, time.Now()); now != owner {
+		f.t.Fatalf("%s owned %s and runs, but %s sends for it since %s is back", owner, lane, now, not)
+	}
+	return owner
+}
+
+// other gives a router that is not the one named.
+func (f *fleet) other(not string) *system {
+	for _, name := range []string{"r2", "r3"} {
+		if name != not && f.routers[name] != nil {
+			return f.routers[name]
+		}
+	}
+	return nil
 }
 
 // inFlight waits until a vendor has a request of a process in hand.

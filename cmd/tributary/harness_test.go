@@ -220,8 +220,8 @@ func (w *tail) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.b = append(w.b, p...)
-	if len(w.b) > 64<<10 {
-		w.b = w.b[len(w.b)-64<<10:]
+	if len(w.b) > 1<<20 {
+		w.b = w.b[len(w.b)-1<<20:]
 	}
 	return len(p), nil
 }
@@ -383,7 +383,37 @@ func (s *system) recorded(sql string, want string) {
 			return
 		}
 	}
-	s.t.Errorf("%s\ngave\n%s\nwant\n%s", sql, got, want)
+	_, ready := s.request(http.MethodGet, "/readyz", nil, nil)
+	_, lag := s.request(http.MethodGet, "/v1/lag", nil, nil)
+	s.t.Fatalf("%s\ngave\n%s\nwant\n%s\nready: %s\nlag: %s\n%s\n%s", sql, got, want, ready, lag, s.troubles(), s.stacks("pipeline.(*Record)"))
+}
+
+// stacks ends the router and gives what its goroutines that stand in a function were at.
+func (s *system) stacks(in string) string {
+	s.mu.Lock()
+	cmd := s.cmd
+	s.cmd = nil
+	s.mu.Unlock()
+	cmd.Process.Signal(syscall.SIGQUIT)
+	cmd.Wait()
+	var out []string
+	for _, g := range strings.Split(s.err.String(), "\n\n") {
+		if strings.HasPrefix(g, "goroutine ") && strings.Contains(g, in) {
+			out = append(out, g)
+		}
+	}
+	return strings.Join(out, "\n\n")
+}
+
+// troubles gives the warnings and errors that a router has logged.
+func (s *system) troubles() string {
+	var out []string
+	for line := range strings.Lines(s.err.String()) {
+		if strings.Contains(line, "WARN") || strings.Contains(line, "ERROR") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out[max(0, len(out)-30):], "")
 }
 
 // replay asks for an event again and gives the answer as it came.
