@@ -59,10 +59,19 @@ func watchGrowth(ctx context.Context, log eventlog.Log, topic string, followed i
 	}
 }
 
+// A log that cannot be read is asked again every so often, and for so long before the stage
+// ends and its trouble is named: a broker's short absence is none.
+const (
+	readAgain = 200 * time.Millisecond
+	readFor   = 30 * time.Second
+)
+
 func followPartition(ctx context.Context, log eventlog.Log, topic string, partition int, view folder, behind func(context.Context, int, int64) error) error {
+	var failing time.Time
 	for {
 		records, err := log.Read(ctx, topic, partition, view.Next(partition), 2000, 5*time.Second)
-		if errors.Is(err, eventlog.ErrOutOfRange) {
+		lost := errors.Is(err, eventlog.ErrOutOfRange)
+		if lost {
 			err = catchUp(ctx, log, topic, partition, view, behind)
 			if err == nil {
 				continue
@@ -72,8 +81,19 @@ func followPartition(ctx context.Context, log eventlog.Log, topic string, partit
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("follow %s/%d: %w", topic, partition, err)
+			if failing.IsZero() {
+				failing = time.Now()
+			}
+			if lost || time.Since(failing) > readFor {
+				return fmt.Errorf("follow %s/%d: %w", topic, partition, err)
+			}
+			select {
+			case <-time.After(readAgain):
+			case <-ctx.Done():
+			}
+			continue
 		}
+		failing = time.Time{}
 		if len(records) == 0 {
 			continue
 		}

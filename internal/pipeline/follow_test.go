@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -236,6 +237,71 @@ func TestDeliveriesAreBalancedOverTheWholeLedger(t *testing.T) {
 		rows, err := books.Deliveries(t.Context())
 		if err != nil || len(rows) != 1 || rows[0].Lost != 0 || rows[0].Delivered != 1 || !rows[0].Balanced() {
 			t.Errorf("balance %+v, %v", rows, err)
+		}
+	})
+}
+
+// flaky is a log that cannot be read until a time.
+type flaky struct {
+	eventlog.Log
+	until time.Time
+}
+
+func (l flaky) Read(ctx context.Context, topic string, partition int, offset int64, max int, wait time.Duration) ([]eventlog.Record, error) {
+	if time.Now().Before(l.until) {
+		return nil, errors.New("read pipe: i/o timeout")
+	}
+	return l.Log.Read(ctx, topic, partition, offset, max, wait)
+}
+
+// A broker that is away for a while holds a view up no longer than it is away; one that
+// stays away is named.
+func TestAViewOutlastsAShortAbsenceOfTheLog(t *testing.T) {
+	for _, c := range []struct {
+		away  time.Duration
+		stops bool
+	}{{20 * time.Second, false}, {40 * time.Second, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			log := memlog.New()
+			if err := log.Ensure(t.Context(), topics.Wanted(1, time.Hour, time.Hour)...); err != nil {
+				t.Fatal(err)
+			}
+			note(t, log, delivered(0))
+			ledger := newLedger(t)
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), c.away+time.Second)
+			defer cancel()
+			err := FollowLedger(ctx, flaky{log, began.Add(c.away)}, topics.Deliveries, ledger, nil)
+			if stopped := ctx.Err() == nil; stopped != c.stops {
+				t.Errorf("away for %v: it ended after %v with %v", c.away, time.Since(began), err)
+			}
+			if read := ledger.Next(0) == 1; read == c.stops {
+				t.Errorf("away for %v: it was read up to %d", c.away, ledger.Next(0))
+			}
+		})
+	}
+}
+
+// What stops at once each time is started again less and less often; what got on with its
+// work is started again at once, however often it stopped before.
+func TestAStageThatWorkedIsStartedAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var waits []time.Duration
+		last := time.Now()
+		runs := []time.Duration{0, 0, 0, 0, 0, 0, 0, 61 * time.Second, 5 * time.Second, 0}
+		err := Keep(ctx, "a stage", &Health{}, slog.New(slog.DiscardHandler), func(ctx context.Context) error {
+			waits = append(waits, time.Since(last))
+			if len(waits) > len(runs) {
+				cancel()
+				return nil
+			}
+			time.Sleep(runs[len(waits)-1])
+			last = time.Now()
+			return errors.New("stopped")
+		})
+		if got, want := fmt.Sprint(waits), "[0s 1s 2s 4s 8s 16s 30s 30s 1s 1s 2s]"; got != want || !errors.Is(err, context.Canceled) {
+			t.Errorf("it waited %s, want %s (%v)", got, want, err)
 		}
 	})
 }

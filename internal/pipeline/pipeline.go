@@ -119,7 +119,8 @@ func (h *Health) Degraded() []string {
 
 // Keep runs a stage until ctx ends. A stage that stops is named in Health and started
 // again: nothing is skipped, so the same fault stops it at the same place until someone
-// mends it, and the rest of the process goes on.
+// mends it, and the rest of the process goes on. What stops at once each time is started
+// again after one second, two, four, up to half a minute.
 func Keep(ctx context.Context, name string, h *Health, logger *slog.Logger, stage func(context.Context) error) error {
 	wait := time.Second
 	for {
@@ -133,8 +134,8 @@ func Keep(ctx context.Context, name string, h *Health, logger *slog.Logger, stag
 		}
 		h.Set(name, fmt.Errorf("%w; it is started again by itself, and nothing is skipped: where this stays, mend what it names", err))
 		logger.Error("stage stopped; it is started again", "stage", name, "error", err.Error(), "wait", wait)
-		if time.Since(began) > time.Minute {
-			wait = time.Second
+		if time.Since(began) > 2*wait {
+			wait = time.Second // it got on with its work before
 		}
 		select {
 		case <-time.After(wait):
