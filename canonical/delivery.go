@@ -62,6 +62,8 @@ const (
 	ReasonLedgerExpired    = "ledger_expired"
 	// ReasonEcho: the CRM reports what this router wrote itself.
 	ReasonEcho = "echo"
+	// ReasonErased: its person asked to be forgotten.
+	ReasonErased = "erased"
 	// ReasonDiscarded: somebody gave up a dead letter or a held item; Who and Detail say who and why.
 	ReasonDiscarded = "discarded"
 	// ReasonPlanned ends the wait of a whole event (part ""): its parts speak for it now.
@@ -106,6 +108,8 @@ type Delivery struct {
 	Match map[string]string `json:"match,omitempty"`
 	// Who acted: control records and discarded items. The name of a key, never a person's data.
 	Who string `json:"who,omitempty"`
+	// Node is of whom the body tells that is kept: by it that is found when the person is to be forgotten.
+	Node NodeID `json:"node,omitempty"`
 	// The vendor's answer.
 	HTTPStatus int    `json:"http_status,omitempty"`
 	LatencyMS  int64  `json:"latency_ms,omitempty"`

@@ -40,6 +40,9 @@ func (d *Delivery) AppendJSON(b []byte) ([]byte, error) {
 	w.text("body_hash", d.BodyHash)
 	w.texts("match", d.Match)
 	w.text("who", d.Who)
+	if d.Node != 0 {
+		w.text("node", d.Node.String())
+	}
 	w.int("http_status", int64(d.HTTPStatus))
 	w.int("latency_ms", d.LatencyMS)
 	w.text("trace_id", d.TraceID)
@@ -166,6 +169,7 @@ var (
 		{"body_hash", func(r *reader, d *Delivery) bool { return r.text(&d.BodyHash) }},
 		{"match", func(r *reader, d *Delivery) bool { return readMap(r, &d.Match, (*reader).text) }},
 		{"who", func(r *reader, d *Delivery) bool { return r.text(&d.Who) }},
+		{"node", func(r *reader, d *Delivery) bool { return r.node(&d.Node) }},
 		{"http_status", func(r *reader, d *Delivery) bool { return r.int(&d.HTTPStatus) }},
 		{"latency_ms", func(r *reader, d *Delivery) bool { return r.int64(&d.LatencyMS) }},
 		{"trace_id", func(r *reader, d *Delivery) bool { return r.text(&d.TraceID) }},

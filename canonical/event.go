@@ -39,8 +39,10 @@ type Event struct {
 	// Recycle words.
 	Recycle string `json:"recycle,omitempty"`
 	Ignored string `json:"ignored,omitempty"` // the reason of the ignore rule that matched
-	Echo    bool   `json:"echo,omitempty"`    // the CRM reports what this router wrote itself
-	Rule    string `json:"rule,omitempty"`    // the mapping rule: file:line
+	// IgnoredBy is the place of that rule: file:line.
+	IgnoredBy string `json:"ignored_by,omitempty"`
+	Echo      bool   `json:"echo,omitempty"` // the CRM reports what this router wrote itself
+	Rule      string `json:"rule,omitempty"` // the mapping rule: file:line
 
 	Node        NodeID       `json:"node,omitempty"`         // of the person: the strongest identifier given
 	AccountNode NodeID       `json:"account_node,omitempty"` // of the account: company id, else domain
@@ -58,6 +60,12 @@ type Event struct {
 	MappingVersion string         `json:"mapping_version"`
 	IDRecipe       int            `json:"id_recipe,omitempty"` // 0: the caller's id was kept
 	ReceiptID      ReceiptID      `json:"receipt_id"`
+}
+
+// Less says whether an event is a copy of another with people left out of it: what they share is
+// then shared still.
+func (e *Event) Less(whole *Event) bool {
+	return len(e.Identifiers) < len(whole.Identifiers) || len(e.Contacts) < len(whole.Contacts) || e.Touch != whole.Touch || e.Known != whole.Known
 }
 
 // What a mapping's recycle policy says of a lead that goes back.
@@ -114,9 +122,34 @@ type Known struct {
 	Clicks      []Click      `json:"clicks,omitempty"` // the newest of each scheme not later than the event
 	FirstTouch  *Touch       `json:"first_touch,omitempty"`
 	LastTouch   *Touch       `json:"last_touch,omitempty"`
+	// Consent is the newest that the person said, whatever the event says itself.
+	Consent *Consent `json:"consent,omitempty"`
+	// Fields are what was said last of the account: its owner, tier, parent, by AccountField.
+	Fields map[string]string `json:"account_fields,omitempty"`
+	// Contacts are the persons of the deal that the event is about, the one who counts first.
+	Contacts []DealContact `json:"contacts,omitempty"`
+	// Contact is the contact whose identifiers and touches these are where they are not those of
+	// the event's own person, and Others the deal's other ones: see DealContact. Zero: the own.
+	Contact NodeID   `json:"contact,omitempty"`
+	Others  []NodeID `json:"others,omitempty"`
 	// Counts is how many distinct events of each canonical name the person has had. It is asked
 	// for what is written over and over (Part.Slotless) and nil elsewhere.
 	Counts map[string]int `json:"counts,omitempty"`
+}
+
+// A DealContact is one person among the contacts of a deal, by what the associations say at
+// the offset. What is known of the person is left out of the event's own: it stands in Known.
+type DealContact struct {
+	Node        NodeID       `json:"node"` // of the contact
+	Person      PersonID     `json:"person"`
+	Primary     bool         `json:"primary,omitempty"`
+	Since       time.Time    `json:"since,omitzero"`  // first said to be there, since it was last gone
+	Roles       []string     `json:"roles,omitempty"` // labels of the association, as told
+	Identifiers []Identifier `json:"identifiers,omitempty"`
+	Clicks      []Click      `json:"clicks,omitempty"`
+	FirstTouch  *Touch       `json:"first_touch,omitempty"`
+	LastTouch   *Touch       `json:"last_touch,omitempty"`
+	Consent     *Consent     `json:"consent,omitempty"`
 }
 
 // First gives the value of the first identifier of a scheme, or "".

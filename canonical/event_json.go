@@ -37,6 +37,7 @@ var (
 		{"deal", func(r *reader, e *Event) bool { return r.text(&e.Deal) }},
 		{"recycle", func(r *reader, e *Event) bool { return r.text(&e.Recycle) }},
 		{"ignored", func(r *reader, e *Event) bool { return r.text(&e.Ignored) }},
+		{"ignored_by", func(r *reader, e *Event) bool { return r.text(&e.IgnoredBy) }},
 		{"echo", func(r *reader, e *Event) bool { return r.bool(&e.Echo) }},
 		{"rule", func(r *reader, e *Event) bool { return r.text(&e.Rule) }},
 		{"node", func(r *reader, e *Event) bool { return r.node(&e.Node) }},
@@ -129,7 +130,24 @@ var (
 		{"clicks", func(r *reader, k *Known) bool { return readList(r, &k.Clicks, readClick) }},
 		{"first_touch", func(r *reader, k *Known) bool { return readNew(r, &k.FirstTouch, touchMembers) }},
 		{"last_touch", func(r *reader, k *Known) bool { return readNew(r, &k.LastTouch, touchMembers) }},
+		{"consent", func(r *reader, k *Known) bool { return readNew(r, &k.Consent, consentMembers) }},
+		{"account_fields", func(r *reader, k *Known) bool { return readMap(r, &k.Fields, (*reader).text) }},
+		{"contacts", func(r *reader, k *Known) bool { return readList(r, &k.Contacts, readDealContact) }},
+		{"contact", func(r *reader, k *Known) bool { return r.node(&k.Contact) }},
+		{"others", func(r *reader, k *Known) bool { return readList(r, &k.Others, (*reader).node) }},
 		{"counts", func(r *reader, k *Known) bool { return readMap(r, &k.Counts, (*reader).int) }},
+	}
+	dealContactMembers = []member[DealContact]{
+		{"node", func(r *reader, c *DealContact) bool { return r.node(&c.Node) }},
+		{"person", func(r *reader, c *DealContact) bool { return r.node(&c.Person) }},
+		{"primary", func(r *reader, c *DealContact) bool { return r.bool(&c.Primary) }},
+		{"since", func(r *reader, c *DealContact) bool { return r.time(&c.Since) }},
+		{"roles", func(r *reader, c *DealContact) bool { return r.texts(&c.Roles) }},
+		{"identifiers", func(r *reader, c *DealContact) bool { return readList(r, &c.Identifiers, readIdentifier) }},
+		{"clicks", func(r *reader, c *DealContact) bool { return readList(r, &c.Clicks, readClick) }},
+		{"first_touch", func(r *reader, c *DealContact) bool { return readNew(r, &c.FirstTouch, touchMembers) }},
+		{"last_touch", func(r *reader, c *DealContact) bool { return readNew(r, &c.LastTouch, touchMembers) }},
+		{"consent", func(r *reader, c *DealContact) bool { return readNew(r, &c.Consent, consentMembers) }},
 	}
 	consentMembers = []member[Consent]{
 		{"ad_storage", func(r *reader, c *Consent) bool { return r.newBool(&c.AdStorage) }},
@@ -150,4 +168,7 @@ var (
 )
 
 func readIdentifier(r *reader, i *Identifier) bool { return readMembers(r, i, identifierMembers) }
-func readClick(r *reader, c *Click) bool           { return readMembers(r, c, clickMembers) }
+func readDealContact(r *reader, c *DealContact) bool {
+	return readMembers(r, c, dealContactMembers)
+}
+func readClick(r *reader, c *Click) bool { return readMembers(r, c, clickMembers) }

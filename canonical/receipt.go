@@ -48,6 +48,8 @@ type ReadObject struct {
 	// Associated lists ids by type: "contact", "company", "deal"; the primary first where
 	// the vendor names one, else ascending.
 	Associated map[string][]string `json:"associated,omitempty"`
+	// Roles lists the labels of an association by type and id, by the ids of their types.
+	Roles map[string]map[string][]string `json:"roles,omitempty"`
 }
 
 // CompletedID is the id of the receipt that completes id: always the same, so that a
@@ -77,6 +79,10 @@ type FateRecord struct {
 	Fate      Fate      `json:"fate"`
 	Reason    string    `json:"reason,omitempty"` // a code, for quarantined
 	Detail    string    `json:"detail,omitempty"` // a sentence without personal data
+	Rule      string    `json:"rule,omitempty"`   // the quarantine rule: file:line
 	At        time.Time `json:"at"`               // received_at of the receipt
 	Mapping   string    `json:"mapping_version,omitempty"`
+	// Nodes are those of its person, where it stated facts only: by them it is found when the person
+	// is to be forgotten.
+	Nodes []NodeID `json:"nodes,omitempty"`
 }

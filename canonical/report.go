@@ -54,6 +54,8 @@ type Report struct {
 	Revenue     *Revenue
 	Consent     *Consent
 	Merge       *Merge
+	Restored    bool // of a deletion: it was undone
+	Forgotten   bool // of a deletion: the person wants to be forgotten
 	Association *Association
 	// Echo is true where the CRM reports what this router wrote itself.
 	Echo       bool
@@ -114,6 +116,7 @@ type Merge struct {
 	Type     string // contact, company
 	Survivor string
 	Merged   []string
+	Undone   bool // they are several again
 }
 
 // An Association is a statement that two CRM objects belong together, or no longer.

@@ -183,6 +183,10 @@ type Contract struct {
 	LookAfter    time.Duration // an attempt is looked for no sooner: until then the vendor may not show what it took
 	Timeout      time.Duration // of one request
 	Linger       time.Duration // how long to wait for a fuller batch
+	// Clicks are the schemes of the vendor's click ids, and ClickWindow is how long before it a
+	// conversion may have been clicked; none: it has no ads.
+	Clicks      []canonical.Scheme
+	ClickWindow time.Duration
 	// Test says that mode test can be kept (the vendor has a test facility).
 	Test bool
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tributary/canonical"
-	"tributary/identity"
 	"tributary/identity/memstore"
 )
 
@@ -19,6 +18,12 @@ func says(d int, n, a canonical.Identifier, primary, removed bool) canonical.Fac
 func found(d int, n, a canonical.Identifier, primary bool) canonical.Fact {
 	f := says(d, n, a, primary, false)
 	f.Weak = true
+	return f
+}
+
+// in is an association said with a label.
+func in(role string, f canonical.Fact) canonical.Fact {
+	f.Role = role
 	return f
 }
 
@@ -40,14 +45,14 @@ func dealRead(receipt string, changed, read int, contacts ...string) (canonical.
 // What a deal's read finds stands in the log once, however often it is read.
 func TestADealReadAgainStatesNothing(t *testing.T) {
 	v := open(t, memstore.New())
-	first := identity.FactsOf(dealRead("r0", 3, 10, "1001", "1002"))
+	first := factsOf(dealRead("r0", 3, 10, "1001", "1002"))
 	fold(t, v, v.New(first), 50)
 	if got := v.Offset() + 1; got != int64(len(first)) {
 		t.Fatalf("%d of %d facts in the log", got, len(first))
 	}
 	digest := v.Digest()
 	for n := 1; n < 10; n++ {
-		if again := v.New(identity.FactsOf(dealRead("r0", 3, 10+n, "1001", "1002"))); len(again) != 0 {
+		if again := v.New(factsOf(dealRead("r0", 3, 10+n, "1001", "1002"))); len(again) != 0 {
 			t.Fatalf("read %d states%s", n+1, show(again))
 		}
 	}
@@ -55,13 +60,13 @@ func TestADealReadAgainStatesNothing(t *testing.T) {
 		t.Error("asking for what is new changed the state")
 	}
 	// Another webhook of the same deal says its own stage only.
-	if again := v.New(identity.FactsOf(dealRead("r1", 20, 21, "1001", "1002"))); len(again) != 1 || again[0].Kind != canonical.FactStage {
+	if again := v.New(factsOf(dealRead("r1", 20, 21, "1001", "1002"))); len(again) != 1 || again[0].Kind != canonical.FactStage {
 		t.Errorf("another stage states%s", show(again))
 	}
 	// Ten of them at once are as ten after each other.
 	var facts []canonical.Fact
 	for n := range 10 {
-		facts = append(facts, identity.FactsOf(dealRead("r0", 3, 10+n, "1001", "1002"))...)
+		facts = append(facts, factsOf(dealRead("r0", 3, 10+n, "1001", "1002"))...)
 	}
 	if got := open(t, memstore.New()).New(facts); len(got) != len(first) {
 		t.Errorf("%d facts of one poll, want %d:%s", len(got), len(first), show(got))
@@ -92,7 +97,9 @@ func TestAnAssociationIsStatedWhereItChangesWhatStands(t *testing.T) {
 		"another contact of the deal since":         {[]canonical.Fact{found(5, bigDeal, lead, false), found(7, bigDeal, demo, false)}, found(9, bigDeal, lead, false), false},
 		"told at another time":                      {[]canonical.Fact{found(5, lead, acme, false)}, says(9, lead, acme, false, false), true},
 		"told again":                                {[]canonical.Fact{says(5, lead, acme, false, false)}, says(5, lead, acme, false, false), false},
-		"told of an earlier time":                   {[]canonical.Fact{says(5, lead, acme, false, false), link(1, false, lead, home), link(1, false, acme, site)}, says(3, lead, acme, false, false), false},
+		"told of an earlier time":                   {[]canonical.Fact{says(5, lead, acme, false, false), link(1, false, lead, home), link(1, false, acme, site)}, says(3, lead, acme, false, false), true},
+		"found in a role":                           {[]canonical.Fact{found(5, lead, acme, false)}, in("31", found(9, lead, acme, false)), true},
+		"found in a role again":                     {[]canonical.Fact{in("31", found(5, lead, acme, false))}, in("31", found(9, lead, acme, false)), false},
 		"its removal":                               {[]canonical.Fact{found(5, lead, acme, false)}, says(9, lead, acme, false, true), true},
 		"the removal of what nobody knows is there": {nil, says(9, lead, acme, false, true), true},
 	} {
@@ -213,14 +220,18 @@ func TestADealWithoutAPersonIsThatOfItsContact(t *testing.T) {
 		t.Errorf("before the click: %+v", k)
 	}
 	step(link(5, false, lead, home))
-	if !step(says(5, bigDeal, lead, false, false)) { // 1001: the lower id counts
+	if !step(says(5, bigDeal, lead, false, false)) {
 		t.Error("another contact does not wake the deal")
 	}
-	known(lead, home.Value, "")
-	if !step(merge(6, united, lead)) { // 1001 goes on as 1009: 1002 is the lower
+	known(demo, work.Value, "g-1") // the earliest counts
+	if !step(says(6, bigDeal, lead, true, false)) {
+		t.Error("a primary contact does not wake the deal")
+	}
+	known(lead, home.Value, "") // before the earliest
+	if !step(merge(6, united, lead)) {
 		t.Error("a merge of its contact does not wake the deal")
 	}
-	known(demo, work.Value, "g-1")
+	known(united, home.Value, "")
 	if !step(says(7, bigDeal, demo, false, true)) {
 		t.Error("a contact that left does not wake the deal")
 	}

@@ -8,22 +8,29 @@ import (
 	"tributary/canonical"
 )
 
-// Digest is a hash of the whole state: nodes with their roots, edges, registers and
-// stages. It is the same for the same facts in any order, on any engine, however
+// Digest is a hash of the whole state: nodes with their roots and cuts, edges, hands,
+// registers, stages and guards. It is the same for the same facts in any order (guards: in theirs), on any engine, however
 // they were cut into folds. It reads everything.
 func (v *View) Digest() [32]byte {
+	_, d := v.DigestAt()
+	return d
+}
+
+// DigestAt is Digest, with the offset that it is of. Nothing is folded while it reads.
+func (v *View) DigestAt() (offset int64, digest [32]byte) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	h := sha256.New()
+	part(h, []byte(v.rules.hash))
 	v.digestNodes(h)
-	for _, kind := range []byte{keyEdge, keyTouch, keyClick, keyAccount, keyDeal, keyStage} {
+	for _, kind := range []byte{keyEdge, keyHand, keyTouch, keyClick, keyAccount, keyDeal, keyStage, keyField, keyConsent, keyErased} {
 		must(v.store.Range([]byte{kind}, []byte{kind + 1}, func(k, b []byte) bool {
 			part(h, k)
 			part(h, b)
 			return true
 		}))
 	}
-	return [32]byte(h.Sum(nil))
+	return v.offset, [32]byte(h.Sum(nil))
 }
 
 // digestNodes hashes every node with the root of its cluster.
@@ -47,6 +54,14 @@ func (v *View) digestNodes(h hash.Hash) {
 		word(h, uint64(n.id))
 		word(h, uint64(root))
 		word(h, uint64(n.seen))
+		word(h, uint64(n.cut))
+		word(h, uint64(n.crowd))
+		for _, t := range [...]times{n.deleted, n.restored} {
+			if t.set {
+				word(h, 1)
+			}
+			word(h, uint64(t.at))
+		}
 		if n.merged {
 			word(h, 1)
 		} else {

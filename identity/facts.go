@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,10 +13,10 @@ import (
 // FactsOf gives the facts that one receipt states: who is who, what was merged, what
 // belongs together, which stage was reached, which touch was had. It is a function of
 // its arguments alone. e is the event that the receipt became, nil when it states facts
-// only or is quarantined. No fact holds an e-mail address or a telephone number in the
-// clear, nor an identifier that looks like one.
-func FactsOf(r canonical.Report, e *canonical.Event, rc canonical.Receipt) []canonical.Fact {
-	s := &statements{report: r, receipt: rc, at: r.OccurredAt}
+// only or is quarantined; lists are those added to the built-in ones. No fact holds an
+// e-mail address or a telephone number in the clear, nor an identifier that looks like one.
+func FactsOf(r canonical.Report, e *canonical.Event, rc canonical.Receipt, lists *canonical.Lists) ([]canonical.Fact, Withheld) {
+	s := &statements{report: r, receipt: rc, lists: lists, at: r.OccurredAt}
 	if s.at.IsZero() {
 		s.at = rc.ReceivedAt
 	}
@@ -29,10 +30,14 @@ func FactsOf(r canonical.Report, e *canonical.Event, rc canonical.Receipt) []can
 	s.merges()
 	s.completion()
 	s.company()
+	s.accountFields()
+	s.consents(ids, e)
 	switch r.Subject {
 	case canonical.SubjectAssociation:
 		s.association()
-	case canonical.SubjectMerge, canonical.SubjectDeletion:
+	case canonical.SubjectDeletion:
+		s.deletion()
+	case canonical.SubjectMerge:
 	default:
 		s.employer(ids)
 		s.deal(ids)
@@ -41,17 +46,26 @@ func FactsOf(r canonical.Report, e *canonical.Event, rc canonical.Receipt) []can
 		s.stage(ids, e)
 		s.touch(ids, e)
 	}
-	return s.facts
+	return s.facts, s.withheld
+}
+
+// Withheld counts the links that a receipt would have stated but for a list.
+type Withheld struct {
+	Patterns  int // left out: an address is like one of never_link_patterns
+	Mailboxes int // said weak: several people read the mailbox
 }
 
 // statements collects the facts of one receipt.
 type statements struct {
 	report  canonical.Report
 	receipt canonical.Receipt
+	lists   *canonical.Lists
 	at      time.Time // business time
 	readAt  time.Time // when a read found it so: associations have no time of their own
 	facts   []canonical.Fact
 	placed  []canonical.Identifier // contacts whose company a read told
+
+	withheld Withheld
 }
 
 func (s *statements) say(f canonical.Fact) {
@@ -70,8 +84,8 @@ func (s *statements) say(f canonical.Fact) {
 // sameStatement compares links, merges and associations; of the others a receipt states
 // one at most.
 func sameStatement(f, o canonical.Fact) bool {
-	return f.Kind == o.Kind && f.At.Equal(o.At) && f.Weak == o.Weak && f.Primary == o.Primary && f.Removed == o.Removed &&
-		f.Stage == nil && o.Stage == nil && f.Touch == nil && o.Touch == nil && slices.Equal(f.Nodes, o.Nodes)
+	return f.Kind == o.Kind && f.At.Equal(o.At) && f.Weak == o.Weak && f.Primary == o.Primary && f.Removed == o.Removed && f.Role == o.Role &&
+		f.Stage == nil && o.Stage == nil && f.Touch == nil && o.Touch == nil && maps.Equal(f.Fields, o.Fields) && f.Consent == nil && slices.Equal(f.Nodes, o.Nodes)
 }
 
 // object names a CRM object of the report's account.
@@ -97,7 +111,10 @@ func (s *statements) person() []canonical.Identifier {
 		add(id)
 	}
 	place := func(id canonical.Identifier) int {
-		if s.isShared(id) {
+		switch {
+		case s.neverLinks(id):
+			return canonical.HubSpotCompany.Strength() // behind everybody
+		case s.isShared(id):
 			return canonical.Phone.Strength()
 		}
 		return id.Scheme.Strength()
@@ -117,38 +134,89 @@ func usable(id canonical.Identifier) bool {
 
 var addressLike = regexp.MustCompile(`[^\s@/?&=]+(@|%40)[^\s@/?&=]+\.[^\s@/?&=]+`)
 
-// isShared is true for the hash of the report's own address when many read it: it ties
-// nobody to anybody.
-func (s *statements) isShared(id canonical.Identifier) bool {
-	mail := s.report.Contact.Email
-	return id.Scheme == canonical.Email && mail != "" && canonical.SharedMailbox(mail) && id.Value == canonical.EmailHash(mail)
+// isShared is true for the hash of an address that many read: it ties nobody to anybody.
+func (s *statements) isShared(id canonical.Identifier) bool { return s.is(id, s.lists.SharedMailbox) }
+
+// neverLinks is true for the hash of an address of which a pattern says that it ties nobody
+// to anybody.
+func (s *statements) neverLinks(id canonical.Identifier) bool { return s.is(id, s.lists.NeverLinks) }
+
+// is says whether an identifier is the hash of an address of a kind, as far as the receipt
+// holds addresses in the clear: the report's own, and those of the contacts read.
+func (s *statements) is(id canonical.Identifier, kind func(address string) bool) bool {
+	if id.Scheme != canonical.Email {
+		return false
+	}
+	like := func(address string) bool {
+		return address != "" && kind(address) && canonical.EmailHash(address) == id.Value
+	}
+	if like(s.report.Contact.Email) {
+		return true
+	}
+	if c := s.receipt.Completion; c != nil {
+		for _, o := range c.Objects {
+			if like(o.Properties["email"]) || slices.ContainsFunc(strings.Split(o.Properties["hs_additional_emails"], ";"), like) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // links ties each identifier to the strongest. Devices, clicks, telephones and shared
-// mailboxes tie weakly: see docs/identity.md.
+// mailboxes tie weakly, and what a pattern names not at all: see docs/identity.md.
 func (s *statements) links(ids []canonical.Identifier) {
-	weak := func(id canonical.Identifier) bool { return !anchors(id.Scheme) || s.isShared(id) }
 	for i := 1; i < len(ids); i++ {
-		s.say(canonical.Fact{Kind: canonical.FactLink, At: s.at, Nodes: []canonical.Identifier{ids[0], ids[i]}, Weak: weak(ids[0]) || weak(ids[i])})
+		if s.neverLinks(ids[i]) {
+			s.withheld.Patterns++
+			continue
+		}
+		anchored := anchors(ids[0].Scheme) && anchors(ids[i].Scheme)
+		shared := s.isShared(ids[0]) || s.isShared(ids[i])
+		if anchored && shared {
+			s.withheld.Mailboxes++
+		}
+		s.say(canonical.Fact{Kind: canonical.FactLink, At: s.at, Nodes: []canonical.Identifier{ids[0], ids[i]}, Weak: !anchored || shared})
 	}
 }
 
-// merges states that CRM records are one, the survivor first: by a merge notice, or
-// because a read by one id gave another.
+// linkRecord ties a CRM record that was read to the address that it holds.
+func (s *statements) linkRecord(self canonical.Identifier, mail string) {
+	h := canonical.EmailHash(mail)
+	switch {
+	case h == "":
+		return
+	case s.lists.NeverLinks(mail):
+		s.withheld.Patterns++
+		return
+	}
+	shared := s.lists.SharedMailbox(mail)
+	if shared {
+		s.withheld.Mailboxes++
+	}
+	s.say(canonical.Fact{Kind: canonical.FactLink, At: s.at, Weak: shared, Nodes: []canonical.Identifier{self, {Scheme: canonical.Email, Value: h}}})
+}
+
+// merges states that CRM records are one, or several again, the survivor first: by a
+// notice, or because a read by one id gave another.
 func (s *statements) merges() {
 	if m := s.report.Merge; m != nil && (m.Type == "contact" || m.Type == "company") {
-		s.merge(s.at, m.Type, m.Survivor, m.Merged)
+		kind := canonical.FactMerge
+		if m.Undone {
+			kind = canonical.FactUnmerge
+		}
+		s.merge(canonical.Fact{Kind: kind, At: s.at}, m.Type, m.Survivor, m.Merged)
 	}
 	if c := s.receipt.Completion; c != nil {
 		for _, o := range c.Objects {
 			if (o.Type == "contact" || o.Type == "company") && o.CurrentID != "" {
-				s.merge(s.readAt, o.Type, o.CurrentID, []string{o.ID})
+				s.merge(canonical.Fact{Kind: canonical.FactMerge, At: s.readAt, Weak: true}, o.Type, o.CurrentID, []string{o.ID})
 			}
 		}
 	}
 }
 
-func (s *statements) merge(at time.Time, kind, survivor string, merged []string) {
+func (s *statements) merge(f canonical.Fact, kind, survivor string, merged []string) {
 	nodes := []canonical.Identifier{s.object(kind, survivor)}
 	for _, id := range slices.Sorted(slices.Values(merged)) {
 		if n := s.object(kind, id); id != "" && !slices.Contains(nodes, n) {
@@ -156,7 +224,15 @@ func (s *statements) merge(at time.Time, kind, survivor string, merged []string)
 		}
 	}
 	if len(nodes) > 1 {
-		s.say(canonical.Fact{Kind: canonical.FactMerge, At: at, Nodes: nodes})
+		f.Nodes = nodes
+		s.say(f)
+	}
+}
+
+// deletion states that the report's record was deleted, or restored.
+func (s *statements) deletion() {
+	if o := s.report.Object; o.Type == "contact" || o.Type == "company" || o.Type == "deal" {
+		s.say(canonical.Fact{Kind: canonical.FactDeletion, At: s.at, Removed: s.report.Restored, Nodes: []canonical.Identifier{s.object(o.Type, o.ID)}})
 	}
 }
 
@@ -175,10 +251,7 @@ func (s *statements) completion() {
 		switch o.Type {
 		case "contact":
 			mail := o.Properties["email"]
-			if h := canonical.EmailHash(mail); h != "" {
-				s.say(canonical.Fact{Kind: canonical.FactLink, At: s.at, Weak: canonical.SharedMailbox(mail),
-					Nodes: []canonical.Identifier{self, {Scheme: canonical.Email, Value: h}}})
-			}
+			s.linkRecord(self, mail)
 			company := first(append(slices.Clone(o.Associated["company"]), o.Properties["associatedcompanyid"]))
 			if account := s.account(company, "", mail); account.Value != "" {
 				s.belongs(s.readAt, self, account, company != "")
@@ -186,12 +259,13 @@ func (s *statements) completion() {
 			}
 		case "company":
 			s.sameAccount(self, o.Properties["domain"])
+			s.sayFields(s.readAt, self, o.Properties, true)
 		case "deal":
 			for _, c := range o.Associated["contact"] {
-				s.belongs(s.readAt, self, s.object("contact", c), false)
+				s.belongs(s.readAt, self, s.object("contact", c), false, o.Roles["contact"][c]...)
 			}
 			for i, c := range o.Associated["company"] {
-				s.belongs(s.readAt, self, s.object("company", c), i == 0)
+				s.belongs(s.readAt, self, s.object("company", c), i == 0, o.Roles["company"][c]...)
 			}
 		}
 	}
@@ -208,16 +282,16 @@ func (s *statements) company() {
 
 // sameAccount links a company to a domain of its own.
 func (s *statements) sameAccount(company canonical.Identifier, domain string) {
-	if d := companyDomain(domain); d.Value != "" {
+	if d := s.companyDomain(domain); d.Value != "" {
 		s.say(canonical.Fact{Kind: canonical.FactLink, At: s.at, Nodes: []canonical.Identifier{company, d}})
 	}
 }
 
 // companyDomain is the identifier of a domain that one company has for itself; empty for
 // a free-mail domain.
-func companyDomain(domain string) canonical.Identifier {
-	d := canonical.NormalDomain(domain)
-	if d == "" || canonical.FreeMail(d) {
+func (s *statements) companyDomain(domain string) canonical.Identifier {
+	d := s.lists.CompanyDomain(domain)
+	if d == "" {
 		return canonical.Identifier{}
 	}
 	return canonical.Identifier{Scheme: canonical.Domain, Value: d}
@@ -229,16 +303,20 @@ func (s *statements) account(company, domain, mail string) canonical.Identifier 
 	if company != "" {
 		return s.object("company", company)
 	}
-	if d := companyDomain(domain); d.Value != "" {
+	if d := s.companyDomain(domain); d.Value != "" {
 		return d
 	}
-	return companyDomain(canonical.EmailDomain(mail))
+	return s.companyDomain(canonical.EmailDomain(mail))
 }
 
 // belongs associates a person or deal with an account or contact: found to be so, hence
 // weak. Only a notice tells when it became so.
-func (s *statements) belongs(at time.Time, who, whose canonical.Identifier, primary bool) {
-	s.say(canonical.Fact{Kind: canonical.FactAssociation, At: at, Nodes: []canonical.Identifier{who, whose}, Weak: true, Primary: primary})
+func (s *statements) belongs(at time.Time, who, whose canonical.Identifier, primary bool, roles ...string) {
+	f := canonical.Fact{Kind: canonical.FactAssociation, At: at, Nodes: []canonical.Identifier{who, whose}, Weak: true, Primary: primary}
+	s.say(f)
+	for _, f.Role = range roles {
+		s.say(f)
+	}
 }
 
 // employer associates the report's person with its account, unless a read said more. The
@@ -272,7 +350,7 @@ func (s *statements) deal(ids []canonical.Identifier) {
 		s.belongs(s.readAt, deal, s.object("company", c), i == 0)
 	}
 	if len(companies) == 0 {
-		s.belongs(s.readAt, deal, companyDomain(s.report.Company.Domain), false)
+		s.belongs(s.readAt, deal, s.companyDomain(s.report.Company.Domain), false)
 	}
 }
 
@@ -291,7 +369,7 @@ func (s *statements) association() {
 		return
 	}
 	s.say(canonical.Fact{Kind: canonical.FactAssociation, At: s.at, Primary: a.Primary, Removed: a.Removed,
-		Nodes: []canonical.Identifier{s.object(fromType, fromID), s.object(toType, toID)}})
+		Role: a.Label, Nodes: []canonical.Identifier{s.object(fromType, fromID), s.object(toType, toID)}})
 }
 
 // stage states that the event's object reached a stage of the funnel; without a CRM

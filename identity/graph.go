@@ -1,64 +1,98 @@
 package identity
 
 import (
-	"maps"
-	"math"
 	"slices"
 
 	"tributary/canonical"
 )
 
-// tie writes an edge that became stronger or earlier and joins what follows from it.
-//
-// Nodes can move from one person to another in one case only: an edge between two that
-// both hold an anchor, which comes before what ties its ends to them. Then the two are
-// partitioned anew; nobody else can be concerned, because every edge that leaves them is
-// one between two known people already (docs/identity.md has the proof).
-func (f *folder) tie(a, b *node, e edge, strong bool, at int64, known bool) {
+// tie folds what was said of a pair. Where it only joins, and it is plain whom, a few
+// look-ups do; everything else is recomputed. docs/identity.md has the proofs.
+func (f *folder) tie(a, b *node, was, e edge) {
 	if f.statements {
 		f.putEdge(a.id, b.id, e)
 		return
 	}
-	x, y := f.clusterOf(a), f.clusterOf(b)
-	settled := x.id == y.id || !x.anchored || !y.anchored || f.settled(a, b, strong, at)
+	old := bondOf(a, b, was)
 	f.putEdge(a.id, b.id, e)
-	f.anchor(a, b, strong, at)
-	f.anchor(b, a, strong, at)
+	f.remerge(a, b, was, e)
+	var c change
+	f.recrowd(&c, a, b, was, e)
+	f.relink(&c, a, b, was, e)
+	f.relink(&c, b, a, was, e)
 
+	now, known := bondOf(a, b, e), was != edge{}
+	x, y := f.clusterOf(a), f.clusterOf(b)
 	switch {
+	case c.any || now.strength < old.strength:
+		c.taken = c.taken || now.strength < old.strength
+		if !f.recompute(c, a, b) {
+			return
+		}
+	case now == old:
+		return // nothing holds that did not
 	case x.id == y.id:
 		if known {
 			return // said again, of people already one
 		}
-	case !x.anchored || !y.anchored, settled && strong:
+	case x.anchors == 0 || y.anchors == 0 || now.strength >= strong && f.plain(a, b, x, y):
+		if now.strength == strong {
+			x.last = max(x.last, now.at)
+		}
 		f.join(x, y)
-	case settled, !f.repartition(x, y):
-		return // guarded: the edge stands in the log and joins nothing
+	case now.strength == strong && now.at > max(x.last, y.last) && f.tooMany(x, y):
+		f.refuse(a, b)
+		return
+	case now.strength == weak && f.settled(a, b, now.at), !f.recompute(c, a, b):
+		return // guarded or refused: the edge stands in the log and joins nothing
 	}
 	mark(&f.touched, a.id)
 	mark(&f.touched, b.id)
 }
 
-// settled says whether both ends belonged to somebody known already when an edge that is
-// not there yet has its turn.
-func (f *folder) settled(a, b *node, strong bool, at int64) bool {
-	k := keyOf(at, a.id, b.id)
-	if strong {
-		k = edgeKey{at: math.MinInt64} // before every weak edge
-	}
-	return f.anchoredBefore(a, k) && f.anchoredBefore(b, k)
+// plain says whether a strong edge makes one person of two and changes nothing else.
+func (f *folder) plain(a, b *node, x, y *cluster) bool {
+	return anchors(a.scheme) && anchors(b.scheme) && !(x.near && y.near) && !f.tooMany(x, y)
 }
 
-// anchor notes on n the first edge that leads straight to an anchor.
-func (f *folder) anchor(n, other *node, strong bool, at int64) {
-	if !anchors(other.scheme) || n.tiedStrong {
-		return
+// tooMany says whether two people hold more anchors of a scheme, that both have, than one
+// person may.
+func (f *folder) tooMany(x, y *cluster) bool {
+	if x.anchors+y.anchors <= f.rules.Limit {
+		return false
 	}
-	k := keyOf(at, n.id, other.id)
-	if strong || !n.isTied || k.compare(n.tied) < 0 {
-		n.tied, n.isTied, n.tiedStrong = k, true, strong
-		f.change(n)
+	var tally [2]map[canonical.Scheme]int
+	for i, c := range [...]*cluster{x, y} {
+		tally[i] = make(map[canonical.Scheme]int)
+		for _, id := range f.members(c) {
+			if n := f.look(id); anchors(n.scheme) {
+				tally[i][n.scheme]++
+			}
+		}
 	}
+	for s, n := range tally[0] {
+		if m := tally[1][s]; m > 0 && n+m > f.rules.Limit {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse notes that a limit kept two nodes apart.
+func (f *folder) refuse(nodes ...*node) {
+	for _, n := range nodes {
+		if !n.limited {
+			n.limited = true
+			f.change(n)
+		}
+	}
+}
+
+// settled says whether both ends belonged to somebody known already when a weak edge has
+// its turn.
+func (f *folder) settled(a, b *node, at int64) bool {
+	k := keyOf(at, a.id, b.id)
+	return f.anchoredBefore(a, k) && f.anchoredBefore(b, k)
 }
 
 // anchoredBefore says whether n already belonged to somebody known when the strong
@@ -66,26 +100,58 @@ func (f *folder) anchor(n, other *node, strong bool, at int64) {
 // that was not stood between two known people.
 func (f *folder) anchoredBefore(n *node, k edgeKey) bool {
 	direct := func(n *node) bool {
-		return anchors(n.scheme) || n.tiedStrong || n.isTied && n.tied.compare(k) < 0
+		return anchors(n.scheme) || n.isTied && n.cut == notCut && n.tied.compare(k) < 0
 	}
 	if direct(n) {
 		return true
 	}
 	seen := map[canonical.NodeID]bool{n.id: true}
 	found := false
-	for queue := []canonical.NodeID{n.id}; len(queue) > 0 && !found; queue = queue[1:] {
+	for queue := []*node{n}; len(queue) > 0 && !found; queue = queue[1:] {
 		from := queue[0]
-		f.edges(from, func(other canonical.NodeID, e edge) bool {
-			early := e.isStrong() || e.weak.set && keyOf(e.weak.at, from, other).compare(k) < 0
-			if !early || seen[other] {
+		f.edges(from.id, func(other canonical.NodeID, e edge) bool {
+			o := f.look(other)
+			b := bondOf(from, o, e)
+			if early := b.strength >= strong || b.strength == weak && keyOf(b.at, from.id, other).compare(k) < 0; !early || seen[other] {
 				return true
 			}
 			seen[other] = true
-			queue = append(queue, other)
-			found = direct(f.look(other))
+			queue = append(queue, o)
+			found = direct(o)
 			return !found
 		})
 	}
+	return found
+}
+
+// remerge keeps on a node whether a merge that holds names it as merged away.
+func (f *folder) remerge(a, b *node, was, e edge) {
+	for _, p := range [...][2]*node{{a, b}, {b, a}} {
+		side, lost := sideOf(p[0], p[1]), p[1]
+		holds := e.mergedInto(side)
+		if holds == was.mergedInto(side) || holds == lost.merged {
+			continue
+		}
+		if !holds && f.isMerged(lost) {
+			continue
+		}
+		lost.merged = holds
+		f.change(lost)
+		if holds {
+			mark(&f.lost, lost.id)
+		} else {
+			f.raised = append(f.raised, lost.id)
+		}
+	}
+}
+
+// isMerged looks for a merge that holds and names n as merged away.
+func (f *folder) isMerged(n *node) bool {
+	found := false
+	f.edges(n.id, func(other canonical.NodeID, e edge) bool {
+		found = e.mergedInto(sideOf(&node{id: other}, n))
+		return !found
+	})
 	return found
 }
 
@@ -102,7 +168,9 @@ func (f *folder) join(x, y *cluster) {
 		f.enter(f.look(big.id), big.id)
 	}
 	big.size += small.size
-	big.anchored = big.anchored || small.anchored
+	big.anchors += small.anchors
+	big.near = big.near || small.near
+	big.last = max(big.last, small.last)
 	f.keep(big)
 	if f.split[small.id] {
 		mark(&f.split, big.id)
@@ -132,51 +200,34 @@ func (f *folder) drop(id canonical.NodeID) {
 	f.gone[id] = true
 }
 
-// repartition looks at all edges within two clusters anew and says whether a node moved.
-func (f *folder) repartition(x, y *cluster) bool {
-	nodes := append(f.members(x), f.members(y)...)
-	var edges []pair
-	for _, n := range nodes {
-		f.edges(n, func(other canonical.NodeID, e edge) bool {
-			if n < other {
-				edges = append(edges, pair{a: n, b: other, strong: e.isStrong(), at: e.weak.at})
-			}
-			return true
-		})
-	}
-	groups := partition(nodes, func(n canonical.NodeID) bool { return anchors(f.look(n).scheme) }, edges)
-	if f.stands(groups) && len(groups) == 2 {
-		return false
-	}
-	f.regroup(map[canonical.NodeID]*cluster{x.id: x, y.id: y}, groups)
-	return true
-}
-
-// stands is true when no group has nodes of two clusters.
-func (f *folder) stands(groups [][]canonical.NodeID) bool {
-	for _, g := range groups {
-		for _, n := range g {
-			if f.look(n).cluster != f.look(g[0]).cluster {
-				return false
+// regroup turns old clusters into the groups given, which hold the same nodes, and says
+// whether anything moved. By last all strong links among them were looked at. A group keeps the id of the cluster whose namesake it holds (the larger, where it holds
+// several), so that few nodes move; else it takes its first node's.
+func (f *folder) regroup(old map[canonical.NodeID]*cluster, groups [][]canonical.NodeID, last int64) bool {
+	groups = slices.DeleteFunc(groups, func(g []canonical.NodeID) bool {
+		c := old[f.look(g[0]).cluster]
+		stands := c.size == len(g) && !slices.ContainsFunc(g, func(n canonical.NodeID) bool { return f.look(n).cluster != c.id })
+		if stands {
+			if delete(old, c.id); c.size > 1 && c.last < last {
+				c.last = last
+				f.keep(c)
 			}
 		}
-	}
-	return true
-}
-
-// regroup turns old clusters into the groups given, which hold the same nodes. A group
-// keeps the id of the cluster whose namesake it holds (the larger, where it holds
-// several), so that few nodes move; else it takes its first node's.
-func (f *folder) regroup(old map[canonical.NodeID]*cluster, groups [][]canonical.NodeID) {
+		return stands
+	})
 	fresh := make([]*cluster, len(groups))
 	for i, g := range groups {
-		c := &cluster{id: g[0], size: len(g)}
+		c := &cluster{id: g[0], size: len(g), last: last}
 		kept := 0
-		for _, n := range g {
-			if o := old[n]; o != nil && o.size > kept {
+		for _, id := range g {
+			if o := old[id]; o != nil && o.size > kept {
 				c.id, c.root, kept = o.id, o.root, o.size
 			}
-			c.anchored = c.anchored || anchors(f.look(n).scheme)
+			n := f.look(id)
+			if anchors(n.scheme) {
+				c.anchors++
+			}
+			c.near = c.near || n.near
 		}
 		fresh[i] = c
 	}
@@ -194,113 +245,5 @@ func (f *folder) regroup(old map[canonical.NodeID]*cluster, groups [][]canonical
 		f.keep(c)
 		mark(&f.split, c.id)
 	}
-}
-
-// reroot chooses the roots of the clusters that the fact changed and gives the rows of
-// their nodes: all nodes of a cluster where a root changed; only the new nodes where
-// single ones joined and the others' root stands; only the changed ones where the
-// cluster is larger than wholeBlock.
-func (f *folder) reroot() []Override {
-	if len(f.was) == 0 && len(f.raised) == 0 && len(f.lost) == 0 && len(f.split) == 0 {
-		return nil
-	}
-	joined := make(map[canonical.NodeID][]canonical.NodeID)
-	raised := make(map[canonical.NodeID][]canonical.NodeID)
-	concerned := maps.Clone(f.split)
-	for _, id := range sortedKeys(f.was) {
-		c := f.clusterOf(f.look(id)).id
-		joined[c] = append(joined[c], id)
-		mark(&concerned, c)
-	}
-	for _, id := range f.raised {
-		c := f.clusterOf(f.look(id)).id
-		raised[c] = append(raised[c], id)
-		mark(&concerned, c)
-	}
-	for id := range f.lost {
-		mark(&concerned, f.clusterOf(f.look(id)).id)
-	}
-	var rows []Override
-	for _, id := range sorted(concerned) {
-		c := f.clusters[id]
-		if c.size == 1 && c.root == c.id {
-			continue // alone, as before
-		}
-		rows = append(rows, f.rows(c, joined[id], raised[id])...)
-	}
-	return rows
-}
-
-func (f *folder) rows(c *cluster, joined, raised []canonical.NodeID) []Override {
-	before := c.root
-	root := f.rootOf(c, joined, raised)
-	kept := c.size - len(joined)
-	keptChanged := kept > 0 && before != root
-	var changed []canonical.NodeID
-	single := true
-	for _, n := range joined {
-		if f.was[n] != root {
-			changed = append(changed, n)
-		}
-		single = single && f.was[n] == n
-	}
-	if root != before {
-		c.root = root
-		f.keep(c)
-	}
-	switch {
-	case !keptChanged && len(changed) == 0:
-		return nil
-	case !keptChanged && (single || c.size > wholeBlock):
-	case c.size <= wholeBlock || len(joined) == 0:
-		changed = f.members(c)
-	default:
-		changed = slices.DeleteFunc(f.members(c), func(n canonical.NodeID) bool { return f.was[n] == root && f.was[n] != 0 })
-	}
-	account := graphOf(f.look(root).scheme) == accounts
-	out := make([]Override, len(changed))
-	for i, n := range changed {
-		out[i] = Override{Offset: f.offset, Node: n, Root: root, Account: account}
-	}
-	return out
-}
-
-// rootOf gives a cluster's root: the first by rule. Where no candidate fell behind, only
-// the roots of its parts and the nodes seen earlier than known can be it.
-func (f *folder) rootOf(c *cluster, joined, raised []canonical.NodeID) canonical.NodeID {
-	candidates := map[canonical.NodeID]bool{}
-	if c.root != 0 {
-		candidates[c.root] = true
-	}
-	for _, n := range joined {
-		candidates[f.was[n]] = true
-	}
-	scan := f.split[c.id] || len(candidates) == 0
-	for n := range candidates {
-		scan = scan || f.lost[n]
-	}
-	list := append(sorted(candidates), raised...)
-	if scan {
-		list = f.members(c)
-	}
-	best := f.look(list[0])
-	for _, id := range list[1:] {
-		if n := f.look(id); before(n, best) {
-			best = n
-		}
-	}
-	return best.id
-}
-
-func mark(set *map[canonical.NodeID]bool, n canonical.NodeID) {
-	if *set == nil {
-		*set = make(map[canonical.NodeID]bool)
-	}
-	(*set)[n] = true
-}
-
-func sorted(set map[canonical.NodeID]bool) []canonical.NodeID { return sortedKeys(set) }
-
-func sortedKeys[V any](m map[canonical.NodeID]V) []canonical.NodeID {
-	return slices.Sorted(maps.Keys(m))
+	return len(groups) > 0
 }

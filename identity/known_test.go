@@ -30,6 +30,14 @@ func touch(d int, n canonical.Identifier, t canonical.Touch) canonical.Fact {
 	return canonical.Fact{Kind: canonical.FactTouch, At: t.At, Nodes: []canonical.Identifier{n}, Touch: &t}
 }
 
+func said(kind canonical.FactKind, d int, nodes ...canonical.Identifier) canonical.Fact {
+	return canonical.Fact{Kind: kind, At: day(d), Nodes: nodes}
+}
+
+func guards(g canonical.Guards) canonical.Fact {
+	return canonical.Fact{Kind: canonical.FactGuards, At: day(0), Guards: &g}
+}
+
 func click(s canonical.Scheme, v string) []canonical.Click {
 	return []canonical.Click{{Scheme: s, Value: v}}
 }
@@ -197,18 +205,155 @@ func TestAccountsByRule(t *testing.T) {
 	}
 }
 
-func TestASharedDeviceStaysWithTheFirst(t *testing.T) {
-	kim, lou := id(canonical.UserID, "kim"), id(canonical.UserID, "lou")
+// A device of two people joins neither; what was done on it belongs to the one in whose
+// hands it was. When they become one it is theirs.
+func TestASharedDeviceJoinsNobody(t *testing.T) {
+	kim, lou, fbp := id(canonical.UserID, "kim"), id(canonical.UserID, "lou"), id(canonical.FBP, "f")
 	facts := []canonical.Fact{
-		link(1, true, kim, cookie), link(2, true, lou, cookie),
-		link(3, true, lou, id(canonical.FBP, "f")), link(2, true, id(canonical.FBP, "f"), cookie),
+		link(2, true, kim, cookie), link(5, true, lou, cookie), link(3, true, fbp, cookie),
+		touch(1, cookie, canonical.Touch{Kind: "ad_click", Campaign: "first", Clicks: click(canonical.GCLID, "one")}),
+		touch(6, cookie, canonical.Touch{Kind: "ad_click", Campaign: "second", Clicks: click(canonical.GCLID, "two")}),
+	}
+	last := func(v *identity.View, who canonical.Identifier) (campaign, click string) {
+		k := v.Known(canonical.Event{Node: who.Node(), OccurredAt: day(9)})
+		if k.LastTouch != nil {
+			campaign = k.LastTouch.Campaign
+		}
+		if len(k.Clicks) > 0 {
+			click = k.Clicks[0].Value
+		}
+		return campaign, click
 	}
 	permute(facts, func(order []canonical.Fact) {
 		v := folded(t, order, 1)
-		if v.Person(cookie.Node()) != kim.Node() || v.Person(lou.Node()) != lou.Node() || v.Person(id(canonical.FBP, "f").Node()) != kim.Node() {
-			t.Fatalf("wrong persons after%s", show(order))
+		for _, n := range []canonical.Identifier{cookie, kim, lou, fbp} {
+			if v.Person(n.Node()) != n.Node() {
+				t.Fatalf("%s has root %s after%s", n.Value, v.Person(n.Node()), show(order))
+			}
+		}
+		for who, want := range map[canonical.Identifier][2]string{kim: {"first", "one"}, lou: {"second", "two"}, fbp: {}} {
+			if campaign, click := last(v, who); campaign != want[0] || click != want[1] {
+				t.Fatalf("%s has %q %q, want %v, after%s", who.Value, campaign, click, want, show(order))
+			}
+		}
+		for at, want := range map[int]canonical.Identifier{1: kim, 2: kim, 4: kim, 5: lou, 8: lou} {
+			if k := v.Known(canonical.Event{Node: cookie.Node(), OccurredAt: day(at)}); k.Person != want.Node() {
+				t.Fatalf("on day %d the device is %s's, want %s, after%s", at, k.Person, want.Value, show(order))
+			}
+		}
+		fold(t, v, []canonical.Fact{link(9, false, kim, lou)}, 1)
+		if got := v.Cluster(cookie.Node()); len(got) != 4 {
+			t.Fatalf("one person now, but %v", got)
+		}
+		if campaign, click := last(v, kim); campaign != "second" || click != "two" {
+			t.Fatalf("one person now, but %q %q", campaign, click)
 		}
 	})
+}
+
+// A merge before its members were ever seen, deletions of the losers before or after it and
+// old ids in later webhooks: all end on the survivor, in any order.
+func TestEverythingEndsOnTheSurvivor(t *testing.T) {
+	facts := []canonical.Fact{
+		merge(5, united, lead, demo),
+		said(canonical.FactDeletion, 6, lead), said(canonical.FactDeletion, 4, demo),
+		link(1, false, lead, home), link(9, false, demo, work), // an old id in a later webhook
+		{Kind: canonical.FactAssociation, At: day(2), Nodes: []canonical.Identifier{bigDeal, demo}},
+	}
+	permute(facts, func(order []canonical.Fact) {
+		v := folded(t, order, 2)
+		for _, n := range []canonical.Identifier{united, lead, demo, home, work} {
+			if got := v.Person(n.Node()); got != united.Node() {
+				t.Fatalf("%s ends on %s after%s", n.Value, got, show(order))
+			}
+		}
+		if got := v.Known(canonical.Event{Object: canonical.Object{Type: "deal", ID: "5"}}).Person; got != united.Node() {
+			t.Fatalf("the deal is %s's after%s", got, show(order))
+		}
+	})
+}
+
+// An unmerge takes apart what only the merge held together, and puts back who was named
+// by what; a later merge holds again, a read that finds the old merge does not say so.
+func TestUnmerge(t *testing.T) {
+	merged := []canonical.Fact{link(1, false, lead, home), link(2, false, demo, work), merge(5, united, lead, demo)}
+	v := folded(t, merged, 1)
+	fold(t, v, []canonical.Fact{said(canonical.FactUnmerge, 6, united, demo)}, 1)
+	for n, want := range map[canonical.Identifier]canonical.Identifier{home: united, lead: united, united: united, work: demo, demo: demo} {
+		if got := v.Person(n.Node()); got != want.Node() {
+			t.Errorf("%s is %s's, want %s", n.Value, got, want.Value)
+		}
+	}
+	found := canonical.Fact{Kind: canonical.FactMerge, At: day(8), Nodes: []canonical.Identifier{united, demo}, Weak: true}
+	if again := v.New([]canonical.Fact{found}); len(again) != 0 {
+		t.Errorf("a read finds the merge that was undone, and states%s", show(again))
+	}
+	told := merge(8, united, demo)
+	if again := v.New([]canonical.Fact{told, merge(6, united, demo)}); len(again) != 1 {
+		t.Errorf("a notice of a later merge states%s", show(again))
+	}
+	before := folded(t, append(merged, told), 1).Digest()
+	fold(t, v, []canonical.Fact{told}, 1)
+	if v.Person(work.Node()) != united.Node() {
+		t.Error("the later merge does not hold")
+	}
+	if v.Digest() == before {
+		t.Error("the digest does not tell that there was an unmerge")
+	}
+}
+
+// A block keeps two apart whatever the CRM says; an allow joins them whatever the guards
+// say. The newest word of a person counts.
+func TestBlockAndAllow(t *testing.T) {
+	permute([]canonical.Fact{
+		link(1, false, lead, home), merge(2, lead, demo), said(canonical.FactBlock, 5, lead, home), said(canonical.FactBlock, 5, demo, lead),
+		said(canonical.FactAllow, 5, demo, lead), said(canonical.FactAllow, 4, home, lead),
+	}, func(order []canonical.Fact) {
+		v := folded(t, order, 2)
+		for _, n := range []canonical.Identifier{home, lead, demo} {
+			if v.Person(n.Node()) != n.Node() {
+				t.Fatalf("%s is not alone after%s", n.Value, show(order))
+			}
+		}
+		fold(t, v, []canonical.Fact{said(canonical.FactAllow, 6, home, lead)}, 1)
+		if v.Person(home.Node()) != lead.Node() {
+			t.Fatalf("allowed later, but apart after%s", show(order))
+		}
+	})
+	facts := []canonical.Fact{guards(canonical.Guards{NeverLink: []canonical.Identifier{home}}), link(1, false, lead, home), said(canonical.FactAllow, 2, home, lead), link(1, false, demo, home)}
+	permute(facts, func(order []canonical.Fact) {
+		v := folded(t, order, 1)
+		if v.Person(home.Node()) != lead.Node() || v.Person(demo.Node()) != demo.Node() || v.Cut(home.Node()) != identity.NeverLink {
+			t.Fatalf("an allowed link of an identifier that never links, after%s", show(order))
+		}
+	})
+}
+
+// A deleted contact names nobody while there is another, and does again when restored.
+func TestDeletionAndRestore(t *testing.T) {
+	v := folded(t, []canonical.Fact{link(1, false, lead, home), link(2, false, demo, home),
+		{Kind: canonical.FactAssociation, At: day(2), Nodes: []canonical.Identifier{bigDeal, lead}}}, 1)
+	for _, step := range []struct {
+		fact canonical.Fact
+		want canonical.Identifier
+	}{
+		{said(canonical.FactStage, 0, home), lead},
+		{said(canonical.FactDeletion, 5, lead), demo},
+		{canonical.Fact{Kind: canonical.FactDeletion, At: day(5), Nodes: []canonical.Identifier{lead}, Removed: true}, demo},
+		{canonical.Fact{Kind: canonical.FactDeletion, At: day(6), Nodes: []canonical.Identifier{lead}, Removed: true}, lead},
+	} {
+		before := v.Offset()
+		fold(t, v, []canonical.Fact{step.fact}, 1)
+		if got := v.Person(home.Node()); got != step.want.Node() {
+			t.Errorf("after%s: named by %s, want %s", show([]canonical.Fact{step.fact}), got, step.want.Value)
+		}
+		if rows := v.Overrides(before, v.Offset()); step.fact.Kind == canonical.FactDeletion && step.want != demo && len(rows) != 3 {
+			t.Errorf("after%s: overrides %v", show([]canonical.Fact{step.fact}), rows)
+		}
+		if deal := id(canonical.HubSpotDeal, 5).Node(); step.fact.Kind == canonical.FactDeletion && step.fact.At != day(5) && !slices.Contains(v.Touched(before, v.Offset()), deal) {
+			t.Errorf("after%s: the deal is not touched", show([]canonical.Fact{step.fact}))
+		}
+	}
 }
 
 func TestHistory(t *testing.T) {
@@ -239,6 +384,106 @@ func TestTouchedWakesTheWholePerson(t *testing.T) {
 	}
 }
 
+// What happens on a shared device, and to those in whose hands it was, wakes what waits under
+// either.
+func TestTouchedKnowsTheHandsOfADevice(t *testing.T) {
+	kim, lou, max, utk := id(canonical.UserID, "kim"), id(canonical.UserID, "lou"), id(canonical.UserID, "max"), id(canonical.UTK, "u")
+	ad := func(d int, id string) canonical.Fact {
+		return touch(d, cookie, canonical.Touch{Kind: "ad_click", Clicks: click(canonical.GCLID, id)})
+	}
+	v := folded(t, []canonical.Fact{link(2, true, kim, cookie), link(5, true, lou, cookie), ad(8, "two")}, 3)
+	for _, step := range []struct {
+		name string
+		fact canonical.Fact
+		want []canonical.Identifier
+		not  []canonical.Identifier
+	}{
+		{"a click on it", ad(3, "one"), []canonical.Identifier{cookie, kim}, []canonical.Identifier{lou}},
+		{"one of its people is known by more", link(6, true, lou, utk), []canonical.Identifier{lou, utk, cookie}, []canonical.Identifier{kim}},
+		{"it comes into other hands", link(7, true, max, cookie), []canonical.Identifier{max, cookie}, []canonical.Identifier{kim}},
+		{"it came into them earlier", link(1, true, max, cookie), []canonical.Identifier{max, cookie}, nil},
+		{"it was not in somebody's", said(canonical.FactBlock, 9, lou, cookie), []canonical.Identifier{kim, cookie}, nil},
+	} {
+		before := v.Offset()
+		fold(t, v, []canonical.Fact{step.fact}, 1)
+		got := v.Touched(before, v.Offset())
+		for _, n := range step.want {
+			if !slices.Contains(got, n.Node()) {
+				t.Errorf("%s does not wake %s", step.name, n.Value)
+			}
+		}
+		for _, n := range step.not {
+			if slices.Contains(got, n.Node()) {
+				t.Errorf("%s wakes %s", step.name, n.Value)
+			}
+		}
+	}
+}
+
+// What an event on a shared device counts for is the person in whose hands it was, in any order
+// of the facts; before it was shared it was one of that person's identifiers.
+func TestCountedKnowsTheHandsOfADevice(t *testing.T) {
+	kim, lou := id(canonical.UserID, "kim"), id(canonical.UserID, "lou")
+	reached := func(d int, event string) canonical.Fact {
+		return canonical.Fact{Kind: canonical.FactStage, At: day(d), Nodes: []canonical.Identifier{cookie},
+			Stage: &canonical.StageReached{Name: "lead", Rank: 1, At: day(d), EventID: canonical.EventID(event)}}
+	}
+	facts := []canonical.Fact{link(2, true, kim, cookie), link(5, true, lou, cookie), reached(3, "kims"), reached(6, "lous")}
+	permute(facts, func(order []canonical.Fact) {
+		v := folded(t, order, 1)
+		for _, c := range []struct {
+			of, holder canonical.Identifier
+			at         int
+			event      canonical.EventID
+		}{{kim, kim, 9, "kims"}, {lou, lou, 9, "lous"}, {cookie, kim, 4, "kims"}, {cookie, lou, 9, "lous"}} {
+			got := v.Counted(c.of.Node(), day(c.at))
+			if got.Node != c.holder.Node() || !slices.Equal(got.Nodes, []canonical.NodeID{c.holder.Node()}) || !slices.Equal(got.Shared, []canonical.NodeID{cookie.Node()}) ||
+				len(got.Stages) != 1 || got.Stages[0].EventID != c.event {
+				t.Fatalf("%s on day %d counts for %+v after%s", c.of.Value, c.at, got, show(order))
+			}
+		}
+	})
+	v := folded(t, append(facts, said(canonical.FactBlock, 9, lou, cookie)), 9)
+	if got := v.Counted(kim.Node(), day(9)); len(got.Nodes) != 2 || len(got.Shared) != 0 || len(got.Stages) != 2 {
+		t.Errorf("of one alone: %+v", got)
+	}
+}
+
+// A merge does not lift a block, and who would say one is told so.
+func TestAMergeOfTwoWhoAreBlocked(t *testing.T) {
+	v := folded(t, []canonical.Fact{link(1, false, lead, home), link(1, false, demo, work), said(canonical.FactBlock, 2, lead, demo)}, 3)
+	p, err := v.After(merge(9, lead, demo))
+	if err != nil || len(p.After) != 2 || !p.Already || len(p.Blocked) != 1 || p.Blocked[0] != demo {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err := v.After(said(canonical.FactAllow, 9, lead, demo)); err != nil || len(p.After) != 1 || p.Already || len(p.Blocked) != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err := v.After(said(canonical.FactBlock, 9, lead, demo)); err != nil || !p.Already || len(p.Blocked) != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// An allow makes a shared device one of its person's identifiers; what was done on it is
+// still that of the one in whose hands it was, and is told once.
+func TestAnAllowedSharedDevice(t *testing.T) {
+	kim, lou := id(canonical.UserID, "kim"), id(canonical.UserID, "lou")
+	v := folded(t, []canonical.Fact{
+		link(2, true, kim, cookie), link(5, true, lou, cookie), said(canonical.FactAllow, 6, kim, cookie),
+		touch(3, cookie, canonical.Touch{Kind: "ad_click", Campaign: "kims", Clicks: click(canonical.GCLID, "one")}),
+		touch(7, cookie, canonical.Touch{Kind: "ad_click", Campaign: "lous", Clicks: click(canonical.GCLID, "two")}),
+	}, 5)
+	for who, want := range map[canonical.Identifier][2]string{kim: {"kims", "one"}, lou: {"lous", "two"}} {
+		k := v.Known(canonical.Event{Node: who.Node(), OccurredAt: day(9)})
+		if k.LastTouch == nil || k.FirstTouch.Campaign != want[0] || k.LastTouch.Campaign != want[0] || len(k.Clicks) != 1 || k.Clicks[0].Value != want[1] {
+			t.Errorf("%s is known by %+v, %+v, %v, want %v", who.Value, k.FirstTouch, k.LastTouch, k.Clicks, want)
+		}
+		if p, _ := v.About(who.Node()); len(p.Touches) != 1 {
+			t.Errorf("%s has %d touches, want 1", who.Value, len(p.Touches))
+		}
+	}
+}
+
 func TestFoldTakesRecordsOnce(t *testing.T) {
 	v := open(t, memstore.New())
 	records := []identity.Folded{{Offset: 3, Fact: link(1, false, lead, home)}, {Offset: 7, Fact: link(1, false, lead, work)}}
@@ -253,7 +498,7 @@ func TestFoldTakesRecordsOnce(t *testing.T) {
 	digest := v.Digest()
 	for name, wrong := range map[string][]identity.Folded{
 		"descending offsets": {{Offset: 9, Fact: link(1, false, lead, cookie)}, {Offset: 8, Fact: link(1, false, lead, cookie)}},
-		"an unknown kind":    {{Offset: 9, Fact: link(1, false, lead, cookie)}, {Offset: 10, Fact: canonical.Fact{Kind: "unmerge"}}},
+		"an unknown kind":    {{Offset: 9, Fact: link(1, false, lead, cookie)}, {Offset: 10, Fact: canonical.Fact{Kind: "erase"}}},
 	} {
 		if err := v.Fold(wrong); err == nil || v.Offset() != 7 || v.Digest() != digest {
 			t.Errorf("%s: %v, offset %d", name, err, v.Offset())

@@ -3,7 +3,10 @@ package identity_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
@@ -16,35 +19,89 @@ import (
 
 // model is identity resolution from scratch, in a few lines: it knows all facts, reads
 // them again each time and keeps nothing. It gives every node's root.
-func model(facts []canonical.Fact) map[canonical.NodeID]canonical.NodeID {
-	ids := map[canonical.NodeID]canonical.Identifier{}
-	seen := map[canonical.NodeID]time.Time{}
-	lost := map[canonical.NodeID]bool{}
-	type edge struct {
-		a, b canonical.NodeID
-		weak bool
-		at   time.Time
+func model(facts []canonical.Fact) map[canonical.NodeID]canonical.NodeID { return modelOf(facts).root }
+
+// A world is what the model makes of a set of facts.
+type world struct {
+	root  map[canonical.NodeID]canonical.NodeID
+	lost  map[canonical.NodeID]bool   // merged away or deleted
+	cut   map[canonical.NodeID]string // why
+	hands map[canonical.NodeID]map[time.Time]canonical.NodeID
+}
+
+func modelOf(facts []canonical.Fact) world {
+	type node = canonical.NodeID
+	w := world{map[node]node{}, map[node]bool{}, map[node]string{}, map[node]map[time.Time]node{}}
+	ids, seen := map[node]canonical.Identifier{}, map[node]time.Time{}
+	deleted, restored := map[node]time.Time{}, map[node]time.Time{}
+	type said struct {
+		strong, weak          time.Time // the earliest
+		unmerge, block, allow time.Time // the newest
+		merge                 map[node]time.Time
 	}
-	var edges []edge
-	note := func(id canonical.Identifier, at time.Time) {
+	pairs := map[[2]node]*said{}
+	var guards canonical.Guards
+	note := func(id canonical.Identifier, at time.Time) node {
 		n := id.Node()
 		ids[n] = id
 		if old, ok := seen[n]; !ok || at.Before(old) {
 			seen[n] = at
 		}
+		return n
+	}
+	anchor := func(n node) bool {
+		s := ids[n].Scheme
+		return s != canonical.Phone && !s.IsWeak() && s.IsPerson()
+	}
+	later := func(t *time.Time, at time.Time) {
+		if at.After(*t) {
+			*t = at
+		}
 	}
 	for _, f := range facts {
 		for i, id := range f.Nodes {
-			switch {
-			case f.Kind == canonical.FactLink && i == 1 && f.Nodes[0].Scheme.IsAccount() == id.Scheme.IsAccount() && f.Nodes[0] != id,
-				f.Kind == canonical.FactMerge && i > 0 && f.Nodes[0] != id:
-				note(f.Nodes[0], f.At)
+			switch f.Kind {
+			case canonical.FactStage, canonical.FactAssociation, canonical.FactTouch:
 				note(id, f.At)
-				a, b := f.Nodes[0].Node(), id.Node()
-				edges = append(edges, edge{min(a, b), max(a, b), f.Weak && !id.Scheme.IsAccount(), f.At})
-				lost[b] = lost[b] || f.Kind == canonical.FactMerge
-			case f.Kind == canonical.FactStage || f.Kind == canonical.FactAssociation || f.Kind == canonical.FactTouch:
-				note(id, f.At)
+			case canonical.FactDeletion:
+				if id.Scheme == canonical.Domain {
+					continue // no record: nothing is said
+				}
+				n := note(id, f.At)
+				t := map[bool]map[node]time.Time{false: deleted, true: restored}[f.Removed]
+				if at := t[n]; f.At.After(at) {
+					t[n] = f.At
+				}
+			case canonical.FactLink, canonical.FactMerge, canonical.FactUnmerge, canonical.FactBlock, canonical.FactAllow:
+				if i == 0 || f.Nodes[0].Scheme.IsAccount() != id.Scheme.IsAccount() || f.Nodes[0] == id {
+					continue
+				}
+				a, b := note(f.Nodes[0], f.At), note(id, f.At)
+				p := pairs[[2]node{min(a, b), max(a, b)}]
+				if p == nil {
+					p = &said{merge: map[node]time.Time{}}
+					pairs[[2]node{min(a, b), max(a, b)}] = p
+				}
+				switch f.Kind {
+				case canonical.FactLink:
+					t := &p.strong
+					if !id.Scheme.IsAccount() && (f.Weak || !anchor(a) || !anchor(b)) {
+						t = &p.weak
+					}
+					if t.IsZero() || f.At.Before(*t) {
+						*t = f.At
+					}
+				case canonical.FactMerge:
+					if f.At.After(p.merge[b]) {
+						p.merge[b] = f.At
+					}
+				case canonical.FactUnmerge:
+					later(&p.unmerge, f.At)
+				case canonical.FactBlock:
+					later(&p.block, f.At)
+				case canonical.FactAllow:
+					later(&p.allow, f.At)
+				}
 			}
 		}
 		if f.Touch != nil {
@@ -52,44 +109,146 @@ func model(facts []canonical.Fact) map[canonical.NodeID]canonical.NodeID {
 				note(canonical.Identifier{Scheme: c.Scheme, Value: c.Value}, c.At)
 			}
 		}
-	}
-	slices.SortFunc(edges, func(x, y edge) int {
-		if x.weak != y.weak {
-			return map[bool]int{false: -1, true: 1}[x.weak]
+		if f.Guards != nil {
+			guards = *f.Guards
 		}
-		return cmp.Or(x.at.Compare(y.at), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
-	})
-	of := map[canonical.NodeID]canonical.NodeID{}
+	}
+	guards = guards.Whole()
+
+	// What holds: firm, then links, as far as nobody blocked them or is cut.
+	for n := range ids {
+		w.lost[n] = !deleted[n].IsZero() && !restored[n].After(deleted[n])
+	}
+	var firm [][2]node
+	links := map[[2]node]*said{}
+	crowd := map[node]map[canonical.Scheme]int{}
+	for k, p := range pairs {
+		if !p.block.IsZero() && !p.allow.After(p.block) {
+			continue
+		}
+		holds := p.allow.After(p.block)
+		for n, at := range p.merge {
+			if at.After(p.unmerge) {
+				w.lost[n], holds = true, true
+			}
+		}
+		if holds {
+			firm = append(firm, k)
+		}
+		links[k] = p
+		for i, n := range k {
+			if crowd[n] == nil {
+				crowd[n] = map[canonical.Scheme]int{}
+			}
+			if !p.strong.IsZero() {
+				crowd[n][ids[k[1-i]].Scheme]++
+			}
+		}
+	}
+	for n, id := range ids {
+		for s, many := range crowd[n] {
+			switch {
+			case id.Scheme == canonical.HubSpotCompany,
+				id.Scheme == canonical.HubSpotContact && (s != canonical.Email || many <= guards.CrowdRecord),
+				id.Scheme == canonical.Domain && (s != canonical.HubSpotCompany || many <= guards.Crowd),
+				id.Scheme != canonical.HubSpotContact && many <= guards.Crowd:
+			default:
+				w.cut[n] = "crowded"
+			}
+		}
+		if slices.ContainsFunc(guards.NeverLink, func(o canonical.Identifier) bool { return o == id }) {
+			w.cut[n] = "never_link"
+		}
+	}
+	type edge struct {
+		nodes [2]node
+		at    time.Time
+	}
+	var strong, weak []edge
+	for k, p := range links {
+		switch {
+		case w.cut[k[0]] != "" || w.cut[k[1]] != "":
+		case !p.strong.IsZero():
+			strong = append(strong, edge{k, p.strong})
+		case !p.weak.IsZero():
+			weak = append(weak, edge{k, p.weak})
+		}
+	}
+	inOrder := func(x, y edge) int {
+		return cmp.Or(x.at.Compare(y.at), cmp.Compare(x.nodes[0], y.nodes[0]), cmp.Compare(x.nodes[1], y.nodes[1]))
+	}
+	slices.SortFunc(strong, inOrder)
+	slices.SortFunc(weak, inOrder)
+
+	// Who is one with whom.
+	of := map[node]node{}
 	for n := range ids {
 		of[n] = n
 	}
-	known := func(group canonical.NodeID) bool {
+	holds := func(group node) map[canonical.Scheme]int {
+		m := map[canonical.Scheme]int{}
 		for n, g := range of {
-			if g == group && ids[n].Scheme != canonical.Phone && !ids[n].Scheme.IsWeak() && ids[n].Scheme.IsPerson() {
-				return true
+			if g == group && anchor(n) {
+				m[ids[n].Scheme]++
 			}
 		}
-		return false
+		return m
 	}
-	for _, e := range edges {
-		a, b := of[e.a], of[e.b]
-		if a == b || e.weak && known(a) && known(b) {
-			continue
-		}
+	join := func(a, b node) {
+		a, b = of[a], of[b]
 		for n, g := range of {
 			if g == b {
 				of[n] = a
 			}
 		}
 	}
-	place := func(n canonical.NodeID) int {
-		if s := ids[n].Scheme; !lost[n] && (s == canonical.HubSpotContact || s == canonical.HubSpotCompany) {
+	for _, k := range firm {
+		join(k[0], k[1])
+	}
+	for _, e := range strong {
+		a, b := of[e.nodes[0]], of[e.nodes[1]]
+		tooMany, with := false, holds(b)
+		for s, n := range holds(a) {
+			tooMany = tooMany || with[s] > 0 && n+with[s] > guards.Limit
+		}
+		if a != b && !tooMany {
+			join(a, b)
+		}
+	}
+	for n, id := range ids {
+		if anchor(n) || id.Scheme.IsAccount() {
+			continue
+		}
+		people, hands := map[node]bool{}, map[time.Time]node{}
+		for _, e := range weak {
+			if e.nodes[0] == n || e.nodes[1] == n {
+				if o := e.nodes[0] ^ e.nodes[1] ^ n; anchor(o) {
+					people[of[o]] = true
+					if h, ok := hands[e.at]; !ok || o < h {
+						hands[e.at] = o
+					}
+				}
+			}
+		}
+		if len(people) > 1 {
+			w.cut[n], w.hands[n] = "shared_device", hands
+		}
+	}
+	for _, e := range weak {
+		if w.cut[e.nodes[0]] == "" && w.cut[e.nodes[1]] == "" && (len(holds(of[e.nodes[0]])) == 0 || len(holds(of[e.nodes[1]])) == 0) {
+			join(e.nodes[0], e.nodes[1])
+		}
+	}
+
+	// What they are called.
+	place := func(n node) int {
+		if s := ids[n].Scheme; !w.lost[n] && (s == canonical.HubSpotContact || s == canonical.HubSpotCompany) {
 			return 0
 		}
 		return ids[n].Scheme.Strength()
 	}
-	number := func(n canonical.NodeID) int { v, _ := strconv.Atoi(ids[n].Value); return v }
-	root := map[canonical.NodeID]canonical.NodeID{}
+	number := func(n node) int { v, _ := strconv.Atoi(ids[n].Value); return v }
+	root := map[node]node{}
 	for n, g := range of {
 		r, ok := root[g]
 		if !ok || cmp.Or(cmp.Compare(place(n), place(r)), seen[n].Compare(seen[r]), cmp.Compare(number(n), number(r)), cmp.Compare(ids[n].Value, ids[r].Value)) < 0 {
@@ -97,54 +256,82 @@ func model(facts []canonical.Fact) map[canonical.NodeID]canonical.NodeID {
 		}
 	}
 	for n, g := range of {
-		of[n] = root[g]
+		w.root[n] = root[g]
 	}
-	return of
+	return w
+}
+
+// holder gives the anchor in whose hands a shared device was at a time, else the node.
+func (w world) holder(n canonical.NodeID, at time.Time) canonical.NodeID {
+	if len(w.hands[n]) == 0 {
+		return n
+	}
+	first, last := time.Time{}, time.Time{}
+	for since := range w.hands[n] {
+		if first.IsZero() || since.Before(first) {
+			first = since
+		}
+		if since.After(last) && !since.After(at) {
+			last = since
+		}
+	}
+	if last.IsZero() {
+		last = first
+	}
+	return w.hands[n][last]
 }
 
 // modelContact gives the node that counts among those that belong to a deal, from
 // scratch; zero for other nodes and where nobody does.
 func modelContact(facts []canonical.Fact, roots map[canonical.NodeID]canonical.NodeID, deal canonical.NodeID) canonical.NodeID {
 	ids := map[canonical.NodeID]canonical.Identifier{}
-	lost := map[canonical.NodeID]bool{}
-	there, gone := map[canonical.NodeID]time.Time{}, map[canonical.NodeID]time.Time{}
+	lost := modelOf(facts).lost
+	there, gone := map[canonical.NodeID][]canonical.Fact{}, map[canonical.NodeID]time.Time{}
 	for _, f := range facts {
-		for i, n := range f.Nodes {
+		for _, n := range f.Nodes {
 			ids[n.Node()] = n
-			if f.Kind == canonical.FactMerge && i > 0 && n != f.Nodes[0] {
-				lost[n.Node()] = true
-			}
 		}
 		if f.Kind != canonical.FactAssociation || f.Nodes[0].Scheme != canonical.HubSpotDeal || f.Nodes[0].Node() != deal {
 			continue
 		}
-		said := there
-		if f.Removed {
-			said = gone
+		switch n := f.Nodes[1].Node(); {
+		case !f.Removed:
+			there[n] = append(there[n], f)
+		case f.Role == "" && gone[n].Before(f.At):
+			gone[n] = f.At
 		}
-		if n := f.Nodes[1].Node(); said[n].Before(f.At) {
-			said[n] = f.At
-		}
+	}
+	// A contact that stands, the primary one, the earliest, the lowest id.
+	type rank struct {
+		strength, other int
+		began           time.Time
+		number          int
 	}
 	var best canonical.NodeID
-	place := func(n canonical.NodeID) (int, int) {
-		number, _ := strconv.Atoi(ids[n].Value)
-		if ids[n].Scheme == canonical.HubSpotContact && !lost[n] {
-			return 0, number
-		}
-		return ids[n].Scheme.Strength(), number
-	}
-	for n, at := range there {
-		if at.Before(gone[n]) {
+	var first rank
+	for n, said := range there {
+		said = slices.DeleteFunc(said, func(f canonical.Fact) bool { return f.At.Before(gone[n]) })
+		if len(said) == 0 {
 			continue
 		}
-		if r := roots[n]; lost[n] && ids[r].Scheme == canonical.HubSpotContact && !lost[r] {
-			n = r
+		r := rank{other: 1, began: said[0].At}
+		for _, f := range said {
+			if f.Primary {
+				r.other = 0
+			}
+			if f.At.Before(r.began) {
+				r.began = f.At
+			}
 		}
-		p, number := place(n)
-		q, other := place(best)
-		if best == 0 || cmp.Or(cmp.Compare(p, q), cmp.Compare(number, other), cmp.Compare(n, best)) < 0 {
-			best = n
+		if root := roots[n]; lost[n] && ids[root].Scheme == canonical.HubSpotContact && !lost[root] {
+			n = root
+		}
+		r.number, _ = strconv.Atoi(ids[n].Value)
+		if r.strength = ids[n].Scheme.Strength(); ids[n].Scheme == canonical.HubSpotContact && !lost[n] {
+			r.strength = 0
+		}
+		if best == 0 || cmp.Or(cmp.Compare(r.strength, first.strength), cmp.Compare(r.other, first.other), r.began.Compare(first.began), cmp.Compare(r.number, first.number), cmp.Compare(n, best)) < 0 {
+			best, first = n, r
 		}
 	}
 	return best
@@ -170,7 +357,25 @@ func randomFacts(r *rand.Rand, n int) []canonical.Fact {
 	facts := make([]canonical.Fact, n)
 	for i := range facts {
 		f := canonical.Fact{At: day(r.IntN(12)), Cause: canonical.ReceiptID(fmt.Sprint("r", i))}
-		switch p := r.IntN(100); {
+		switch p := r.IntN(130); {
+		case p >= 128:
+			f.Kind, f.Nodes = canonical.FactDeletion, []canonical.Identifier{contact()}
+			if r.IntN(3) == 0 {
+				f.Nodes = []canonical.Identifier{account()}
+			}
+			f.Removed = r.IntN(2) == 0
+		case p >= 118:
+			f.Kind, f.Nodes = canonical.FactBlock, []canonical.Identifier{person(), person()}
+			if r.IntN(3) == 0 {
+				f.Kind = canonical.FactAllow
+			}
+			if r.IntN(5) == 0 {
+				f.Nodes = []canonical.Identifier{account(), account()}
+			}
+		case p >= 112:
+			f.Kind, f.Nodes = canonical.FactUnmerge, []canonical.Identifier{contact(), contact(), contact()}
+		case p >= 100:
+			f.Kind, f.Nodes = canonical.FactMerge, []canonical.Identifier{contact(), contact()}
 		case p < 20:
 			f.Kind, f.Nodes = canonical.FactLink, []canonical.Identifier{person(), person()}
 		case p < 60:
@@ -197,7 +402,19 @@ func randomFacts(r *rand.Rand, n int) []canonical.Fact {
 		}
 		facts[i] = f
 	}
+	if n > 0 && r.IntN(3) > 0 { // one at most, so that any order means the same
+		facts[r.IntN(n)] = randomGuards(r)
+	}
 	return facts
+}
+
+// randomGuards are so strict that a few facts come up against them.
+func randomGuards(r *rand.Rand) canonical.Fact {
+	g := canonical.Guards{Crowd: 1 + r.IntN(4), CrowdRecord: 1 + r.IntN(4), Limit: 1 + r.IntN(4)}
+	if r.IntN(2) == 0 {
+		g.NeverLink = []canonical.Identifier{id(canonical.Email, 1), id(canonical.Anonymous, 1+r.IntN(3))}
+	}
+	return canonical.Fact{Kind: canonical.FactGuards, At: day(1), Guards: &g}
 }
 
 func open(t testing.TB, store identity.Store) *identity.View {
@@ -243,6 +460,12 @@ func show(facts []canonical.Fact) string {
 	var s string
 	for _, f := range facts {
 		s += fmt.Sprintf("\n  %s %s weak=%t", f.Kind, f.At.Format("01-02"), f.Weak)
+		if f.Removed {
+			s += " removed"
+		}
+		if f.Guards != nil {
+			s += " " + f.Guards.Text()
+		}
 		for _, n := range f.Nodes {
 			s += fmt.Sprintf(" %s:%s=%s", n.Scheme, n.Value, n.Node())
 		}
@@ -253,7 +476,13 @@ func show(facts []canonical.Fact) string {
 // checkRoots compares every node's root with the model's.
 func checkRoots(t *testing.T, v *identity.View, facts []canonical.Fact) {
 	t.Helper()
-	want := model(facts)
+	w := modelOf(facts)
+	want := w.root
+	for n := range want {
+		if got := v.Cut(n); string(got) != w.cut[n] {
+			t.Fatalf("node %s is cut for %q, want %q, after%s", n, got, w.cut[n], show(facts))
+		}
+	}
 	groups := map[canonical.NodeID][]canonical.NodeID{}
 	for n, r := range want {
 		groups[r] = append(groups[r], n)
@@ -273,42 +502,202 @@ func checkRoots(t *testing.T, v *identity.View, facts []canonical.Fact) {
 	}
 }
 
+// deviceFacts are about a few people on a few devices: links, and what takes them away.
+func deviceFacts(r *rand.Rand, n int) []canonical.Fact {
+	who := func() canonical.Identifier { return id(canonical.UserID, 1+r.IntN(4)) }
+	device := func() canonical.Identifier { return id(canonical.Anonymous, 1+r.IntN(5)) }
+	facts := make([]canonical.Fact, n)
+	for i := range facts {
+		f := canonical.Fact{Kind: canonical.FactLink, At: day(r.IntN(20)), Nodes: []canonical.Identifier{device(), device()}}
+		switch p := r.IntN(20); {
+		case p < 3:
+			f.Nodes[0] = who()
+		case p < 5:
+			f.Nodes = []canonical.Identifier{who(), who()}
+		case p < 6:
+			f.Kind = canonical.FactBlock
+		case p < 10:
+			f.Kind, f.Nodes[0] = canonical.FactBlock, who()
+		case p < 12:
+			f.Kind = canonical.FactAllow
+		case p < 14:
+			f.Kind, f.Nodes[0] = canonical.FactAllow, who()
+		case p < 15:
+			g := canonical.Guards{Crowd: 1 + r.IntN(2)}
+			for range r.IntN(3) {
+				g.NeverLink = append(g.NeverLink, []canonical.Identifier{who(), device()}[r.IntN(2)])
+			}
+			f = guards(g)
+		}
+		facts[i] = f
+	}
+	return facts
+}
+
+// anchorFacts are about people who come up against their limit.
+func anchorFacts(r *rand.Rand, n int) []canonical.Fact {
+	who := func() canonical.Identifier {
+		return id([]canonical.Scheme{canonical.UserID, canonical.Email, canonical.HubSpotContact}[r.IntN(3)], 1+r.IntN(4))
+	}
+	facts := []canonical.Fact{guards(canonical.Guards{Crowd: 4 + r.IntN(20), CrowdRecord: 20, Limit: 1 + r.IntN(3)})}
+	for len(facts) < n {
+		f := canonical.Fact{Kind: canonical.FactLink, At: day(r.IntN(20)), Nodes: []canonical.Identifier{who(), who()}}
+		switch p := r.IntN(30); {
+		case p < 6:
+			f.Nodes[0] = id(canonical.Anonymous, 1+r.IntN(4))
+		case p < 8:
+			f.Nodes = []canonical.Identifier{id(canonical.Anonymous, 1+r.IntN(4)), id(canonical.Anonymous, 1+r.IntN(4))}
+		case p < 9:
+			f.Kind = canonical.FactBlock
+		case p < 10:
+			f.Kind = canonical.FactAllow
+		case p < 11:
+			f.Kind = canonical.FactMerge
+		case p < 12:
+			f.Kind = canonical.FactUnmerge
+		case p < 13:
+			f = guards(canonical.Guards{Crowd: 4 + r.IntN(20), CrowdRecord: 20, Limit: 1 + r.IntN(3)})
+		}
+		facts = append(facts, f)
+	}
+	return facts
+}
+
+// seeds is how many random logs a test looks at; TRIBUTARY_IDENTITY_SEEDS times as many.
+func seeds(n uint64) uint64 {
+	if times, err := strconv.ParseUint(os.Getenv("TRIBUTARY_IDENTITY_SEEDS"), 10, 32); err == nil {
+		n *= times
+	}
+	return n
+}
+
 func TestEveryPrefixEqualsTheModel(t *testing.T) {
-	for seed := range uint64(400) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		facts := randomFacts(r, 1+r.IntN(40))
+	for name, random := range map[string]func(*rand.Rand, int) []canonical.Fact{
+		"everything": func(r *rand.Rand, n int) []canonical.Fact {
+			facts := randomFacts(r, n)
+			for i := range facts {
+				if r.IntN(12) == 0 {
+					facts[i] = randomGuards(r)
+				}
+			}
+			return facts
+		},
+		"devices": deviceFacts, "limits": anchorFacts,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range seeds(120) {
+				r := rand.New(rand.NewPCG(seed, 1))
+				facts := random(r, 1+r.IntN(40))
+				v := open(t, memstore.New())
+				for i := range facts {
+					fold(t, v, facts[i:i+1], 1)
+					checkRoots(t, v, facts[:i+1])
+				}
+			}
+		})
+	}
+}
+
+// Whoever applies the rows of hands up to an offset has all hands at that offset, and an
+// event on a shared device is known as the person's in whose hands it was.
+func TestHandsEqualTheModel(t *testing.T) {
+	for seed := range seeds(100) {
+		r := rand.New(rand.NewPCG(seed, 12))
+		facts := randomFacts(r, 60)
 		v := open(t, memstore.New())
+		type begin struct {
+			device canonical.NodeID
+			since  int64
+		}
+		hands := map[begin]canonical.NodeID{}
 		for i := range facts {
+			before := v.Offset()
 			fold(t, v, facts[i:i+1], 1)
-			checkRoots(t, v, facts[:i+1])
+			for _, h := range v.Hands(before, v.Offset()) {
+				if hands[begin{h.Device, h.Since}] = h.Holder; h.Holder == 0 {
+					delete(hands, begin{h.Device, h.Since})
+				}
+			}
+			w := modelOf(facts[:i+1])
+			want := map[begin]canonical.NodeID{}
+			for d, all := range w.hands {
+				for since, who := range all {
+					want[begin{d, since.UnixNano()}] = who
+				}
+				for at := range 13 {
+					if got, want := v.Known(canonical.Event{Node: d, OccurredAt: day(at)}).Person, w.root[w.holder(d, day(at))]; got != want {
+						t.Fatalf("seed %d: device %s on day %d is %s's, want %s, after%s", seed, d, at, got, want, show(facts[:i+1]))
+					}
+				}
+			}
+			if !maps.Equal(hands, want) {
+				t.Fatalf("seed %d: hands %v, want %v, after%s", seed, hands, want, show(facts[:i+1]))
+			}
+		}
+		if whole := folded(t, facts, 60); !slices.Equal(whole.Hands(-1, 100), v.Hands(-1, 100)) {
+			t.Fatalf("seed %d: hands depend on how the log is cut", seed)
 		}
 	}
 }
 
 func TestEveryOrderGivesTheSameState(t *testing.T) {
-	for seed := range uint64(30) {
-		facts := randomFacts(rand.New(rand.NewPCG(seed, 2)), 5)
-		want := folded(t, facts, 5).Digest()
+	kinds := []func(*rand.Rand, int) []canonical.Fact{randomFacts, deviceFacts, anchorFacts}
+	for seed := range seeds(45) {
+		facts := oneGuards(kinds[seed%3](rand.New(rand.NewPCG(seed, 2)), 5))
+		first := folded(t, facts, 5)
+		want, profiles := first.Digest(), profilesOf(first, facts)
 		permute(facts, func(order []canonical.Fact) {
 			v := folded(t, order, 2)
 			if v.Digest() != want {
 				t.Fatalf("seed %d: another digest for%s", seed, show(order))
 			}
+			if !reflect.DeepEqual(profilesOf(v, facts), profiles) {
+				t.Fatalf("seed %d: other profiles for%s", seed, show(order))
+			}
 		})
 	}
-	for seed := range uint64(2) {
+	for seed := range seeds(4) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		facts := randomFacts(r, 60)
+		facts := oneGuards(kinds[seed%4%3](r, 60))
 		first := folded(t, facts, 7)
 		checkRoots(t, first, facts)
-		want := first.Digest()
-		for range 1000 {
+		want, profiles := first.Digest(), profilesOf(first, facts)
+		for turn := range 1000 {
 			order := shuffled(r, facts)
-			if folded(t, order, 1+r.IntN(60)).Digest() != want {
+			v := folded(t, order, 1+r.IntN(60))
+			if v.Digest() != want {
 				t.Fatalf("seed %d: another digest for%s", seed, show(order))
+			}
+			if turn%50 == 0 && !reflect.DeepEqual(profilesOf(v, facts), profiles) {
+				t.Fatalf("seed %d: other profiles for%s", seed, show(order))
 			}
 		}
 	}
+}
+
+// oneGuards leaves the first guards: only of those the order counts.
+func oneGuards(facts []canonical.Fact) []canonical.Fact {
+	held := false
+	return slices.DeleteFunc(facts, func(f canonical.Fact) bool {
+		again := held && f.Kind == canonical.FactGuards
+		held = held || f.Kind == canonical.FactGuards
+		return again
+	})
+}
+
+// profilesOf gives what is known of every node that facts name, early and late.
+func profilesOf(v *identity.View, facts []canonical.Fact) map[string]canonical.Known {
+	out := map[string]canonical.Known{}
+	for _, f := range facts {
+		for _, n := range f.Nodes {
+			for _, at := range []int{3, 8, 20} {
+				k := v.Known(canonical.Event{Node: n.Node(), OccurredAt: day(at)})
+				k.Offset = 0
+				out[fmt.Sprint(n.Node(), " ", at)] = k
+			}
+		}
+	}
+	return out
 }
 
 func permute(facts []canonical.Fact, visit func([]canonical.Fact)) {

@@ -3,6 +3,7 @@ package identity
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"slices"
 
 	"tributary/canonical"
@@ -15,8 +16,12 @@ type profile struct {
 	nodes       []canonical.NodeID // ascending
 	identifiers []canonical.Identifier
 	clicks      []clickSeen
-	touches     [2][]touchSeen // by class: the first and the newest, ascending
-	company     canonical.NodeID
+	touches     [2][]touchSeen     // by class: the first and the newest, ascending
+	devices     []canonical.NodeID // shared ones that it is linked to: see touchesOf, clicksOf
+	belongs     map[canonical.NodeID]membership
+	company     canonical.NodeID  // the account's node now
+	fields      map[string]string // of an account
+	consent     *canonical.Consent
 }
 
 // A clickSeen is a click id of a person; timed when a touch brought it.
@@ -56,20 +61,26 @@ func (v *View) person(n canonical.NodeID) *profile {
 
 func (v *View) gather(n *node) *profile {
 	c := lookCluster(v.store, v.warm, n)
-	p := &profile{root: c.root, nodes: v.members(c)}
+	p := &profile{root: c.root, nodes: v.members(c), belongs: make(map[canonical.NodeID]membership)}
 	var all []*node
-	belongs := make(map[canonical.NodeID]membership)
+	var consent *consented
+	fields := make(map[string]field)
 	for _, id := range p.nodes {
 		m := lookNode(v.store, v.warm, id)
 		all = append(all, m)
+		shared := m.cut == sharedDevice && c.anchors > 0 // allowed; what it brought is of whose hands it was in
 		if m.touches {
+			consent = newerConsent(v.store, id, consent)
+		}
+		if m.touches && !shared {
 			p.addTouches(v.store, id)
 		}
-		if m.clicks {
+		if m.clicks && !shared {
 			p.addClicks(v.store, id)
 		}
 		if m.accounts {
-			memberships(v.store, id, belongs)
+			memberships(v.store, id, p.belongs)
+			addFields(v.store, id, fields)
 		}
 		if m.scheme.IsClick() {
 			p.clicks = append(p.clicks, clickSeen{m.scheme, m.value, id, false})
@@ -81,8 +92,20 @@ func (v *View) gather(n *node) *profile {
 			p.touches[class] = append(t[:1:1], t[len(t)-knownTouches:]...)
 		}
 	}
+	p.devices = v.sharedBy(all)
 	p.identifiers = knownIdentifiers(all)
-	p.company = v.bestAccount(belongs)
+	p.company = v.bestAccount(p.belongs, math.MaxInt64)
+	if consent != nil {
+		p.consent = consent.Said
+	}
+	for name, said := range fields {
+		if said.Value != "" {
+			if p.fields == nil {
+				p.fields = make(map[string]string)
+			}
+			p.fields[name] = said.Value
+		}
+	}
 	return p
 }
 
@@ -119,24 +142,39 @@ func memberships(store Store, n canonical.NodeID, to map[canonical.NodeID]member
 	}))
 }
 
-// bestAccount chooses among associations: companies before domains, the primary one
-// before others, then what was said last, then the smaller node. Zero: none holds.
-func (v *View) bestAccount(belongs map[canonical.NodeID]membership) canonical.NodeID {
+// bestAccount chooses among associations: companies before domains; those said to hold by
+// the time before those that may have held then, and these before those that hold only now;
+// the primary one before others; then what was said last; then the smaller node. Zero: none
+// holds.
+func (v *View) bestAccount(belongs map[canonical.NodeID]membership, at int64) canonical.NodeID {
 	type candidate struct {
-		strength, primary int
-		since             int64
-		id                canonical.NodeID
+		strength, then, primary int
+		since                   int64
+		id                      canonical.NodeID
 	}
 	var list []candidate
 	for id, m := range belongs {
 		n := lookNode(v.store, v.warm, id)
-		present, primary := m.is()
-		if !present || n == nil || graphOf(n.scheme) != accounts {
+		if n == nil || graphOf(n.scheme) != accounts {
 			continue
 		}
-		c := candidate{strength: n.scheme.Strength(), primary: 1, since: m.since(), id: id}
-		if primary {
-			c.primary = 0
+		c := candidate{strength: n.scheme.Strength(), since: m.since(), id: id}
+		if t := m.newest(isThere, isPrimary, at); t.set {
+			c.since = t.at
+		}
+		present, primary := m.held(at)
+		switch {
+		case !present:
+			present, primary = m.is()
+			c.then, c.since = 2, m.since()
+		case m[0].at > at:
+			c.then = 1
+		}
+		if !present {
+			continue
+		}
+		if !primary {
+			c.primary = 1
 		}
 		list = append(list, c)
 	}
@@ -144,7 +182,7 @@ func (v *View) bestAccount(belongs map[canonical.NodeID]membership) canonical.No
 		return 0
 	}
 	return slices.MinFunc(list, func(x, y candidate) int {
-		return cmp.Or(cmp.Compare(x.strength, y.strength), cmp.Compare(x.primary, y.primary),
+		return cmp.Or(cmp.Compare(x.strength, y.strength), cmp.Compare(x.then, y.then), cmp.Compare(x.primary, y.primary),
 			cmp.Compare(y.since, x.since), cmp.Compare(x.id, y.id))
 	}).id
 }
@@ -184,7 +222,7 @@ func (v *View) clicksAt(p *profile, at int64) []canonical.Click {
 		at    int64
 	}
 	best := make(map[canonical.Scheme]found)
-	for _, c := range p.clicks {
+	for _, c := range v.clicksOf(p) {
 		n := lookNode(v.store, v.warm, c.node)
 		if n == nil || n.seen > at || n.value != c.value {
 			continue
@@ -211,7 +249,7 @@ func (v *View) clicksAt(p *profile, at int64) []canonical.Click {
 // touchesAt gives the first and the last touch not later than at, as far as they are
 // kept: of those that say where the person came from, else of the others.
 func (v *View) touchesAt(p *profile, at int64) (first, last *canonical.Touch) {
-	for _, list := range p.touches {
+	for _, list := range v.touchesOf(p) {
 		n, _ := slices.BinarySearchFunc(list, at, func(t touchSeen, at int64) int {
 			if t.at <= at {
 				return -1

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"tributary/canonical"
 )
@@ -29,16 +30,25 @@ func (v *View) Known(e canonical.Event) canonical.Known {
 		k.Identifiers = slices.Clone(p.identifiers)
 		k.Clicks = v.clicksAt(p, at)
 		k.FirstTouch, k.LastTouch = v.touchesAt(p, at)
+		k.Consent = p.consent
 	}
-	k.Account = v.accountOf(e)
+	k.Contacts = v.knownOf(e, k.Person, at)
+	if k.Account = v.accountOf(e, at); k.Account != 0 {
+		k.Fields = v.fieldsOf(k.Account)
+	}
 	return k
 }
 
-// subject gives the node of the person that an event is about: its own; without one, of a
-// deal the contact that counts; else zero.
+// subject gives the node of the person that an event is about: its own, of a shared device
+// the one in whose hands it was then; without one, of a deal the contact that counts; else
+// zero.
 func (v *View) subject(e canonical.Event) canonical.NodeID {
 	if e.Node != 0 {
-		return e.Node
+		at := int64(math.MaxInt64)
+		if !e.OccurredAt.IsZero() {
+			at = nanos(e.OccurredAt)
+		}
+		return v.holderAt(e.Node, at)
 	}
 	if id, ok := canonical.ObjectIdentifier(e.Object); ok {
 		return v.contactOf(id.Node())
@@ -46,17 +56,19 @@ func (v *View) subject(e canonical.Event) canonical.NodeID {
 	return 0
 }
 
-func (v *View) accountOf(e canonical.Event) canonical.AccountID {
+func (v *View) accountOf(e canonical.Event, at int64) canonical.AccountID {
 	if e.AccountNode != 0 {
 		return v.root(e.AccountNode)
 	}
-	if p := v.person(v.subject(e)); p != nil && p.company != 0 {
-		return v.root(p.company)
+	if p := v.person(v.subject(e)); p != nil {
+		if a := v.bestAccount(p.belongs, at); a != 0 {
+			return v.root(a)
+		}
 	}
 	if id, ok := canonical.ObjectIdentifier(e.Object); ok && id.Scheme == canonical.HubSpotDeal {
 		belongs := make(map[canonical.NodeID]membership)
 		memberships(v.store, id.Node(), belongs)
-		return v.root(v.bestAccount(belongs))
+		return v.root(v.bestAccount(belongs, at))
 	}
 	return 0
 }
@@ -145,6 +157,44 @@ func (v *View) Node(n canonical.NodeID) (canonical.Identifier, bool) {
 func (v *View) History(nodes ...canonical.NodeID) []canonical.StageReached {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	return v.history(nodes...)
+}
+
+// Counted gives the person that a node was of at a time (zero: now), with its slots' nodes and
+// stages; of a deal those of Cluster.
+func (v *View) Counted(n canonical.NodeID, at time.Time) canonical.Counted {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	then := int64(math.MaxInt64)
+	if !at.IsZero() {
+		then = nanos(at)
+	}
+	c := canonical.Counted{Node: v.holderAt(n, then)}
+	c.Nodes = v.cluster(c.Node)
+	p := v.person(c.Node)
+	if who := v.contactOf(n); who != 0 {
+		c.Nodes, p = append(c.Nodes, v.cluster(who)...), v.person(who)
+		slices.Sort(c.Nodes)
+	}
+	if p == nil || len(p.devices) == 0 {
+		c.Stages = v.history(c.Nodes...)
+		return c
+	}
+	c.Shared = slices.Clone(p.devices)
+	c.Nodes = slices.DeleteFunc(c.Nodes, func(n canonical.NodeID) bool { return slices.Contains(p.devices, n) })
+	c.Stages = v.history(c.Nodes...)
+	for _, d := range p.devices {
+		for _, st := range v.history(d) {
+			if v.root(v.holderAt(d, nanos(st.At))) == p.root {
+				c.Stages = append(c.Stages, st)
+			}
+		}
+	}
+	slices.SortStableFunc(c.Stages, inTime)
+	return c
+}
+
+func (v *View) history(nodes ...canonical.NodeID) []canonical.StageReached {
 	var out []canonical.StageReached
 	seen := make(map[canonical.NodeID]bool)
 	for _, n := range nodes {
@@ -163,10 +213,13 @@ func (v *View) History(nodes ...canonical.NodeID) []canonical.StageReached {
 			return true
 		}))
 	}
-	slices.SortStableFunc(out, func(x, y canonical.StageReached) int {
-		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.EventID, y.EventID), cmp.Compare(x.Rank, y.Rank), cmp.Compare(x.Name, y.Name))
-	})
+	slices.SortStableFunc(out, inTime)
 	return out
+}
+
+// inTime is the order of a history.
+func inTime(x, y canonical.StageReached) int {
+	return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.EventID, y.EventID), cmp.Compare(x.Rank, y.Rank), cmp.Compare(x.Name, y.Name))
 }
 
 // Overrides gives the rows that the facts at offsets in (from, to] caused, in their
@@ -174,12 +227,16 @@ func (v *View) History(nodes ...canonical.NodeID) []canonical.StageReached {
 func (v *View) Overrides(from, to int64) []Override {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	x := v.erased.Load()
 	var out []Override
 	v.span(keyOverride, from, to, func(offset int64, b []byte) {
 		for r := (reader{b: b}); len(r.b) > 0; {
 			o := Override{Offset: offset, Node: canonical.NodeID(r.word()), Root: canonical.NodeID(r.word()), Account: r.byte() == 1}
 			if r.short {
 				must(errRecord)
+			}
+			if !x.shownRow(offset, o.Node, o.Root) {
+				continue
 			}
 			out = append(out, o)
 		}
@@ -189,7 +246,8 @@ func (v *View) Overrides(from, to int64) []Override {
 
 // Touched gives the nodes, ascending, of all persons and accounts that gained an
 // identifier, a click id or an edge by the facts at offsets in (from, to], as they are
-// now, with the deals of these persons; and the deals that gained or lost a contact.
+// now, with the deals of these persons and the shared devices that may be in their hands;
+// and the deals that gained or lost a contact.
 func (v *View) Touched(from, to int64) []canonical.NodeID {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -200,13 +258,19 @@ func (v *View) Touched(from, to int64) []canonical.NodeID {
 		}
 	})
 	all := make(map[canonical.NodeID]bool)
+	done := make(map[canonical.NodeID]bool) // persons looked at, by each of their nodes
 	for n := range named {
-		if all[n] {
+		if done[n] {
 			continue
 		}
 		for _, m := range v.cluster(n) {
-			all[m] = true
+			all[m], done[m] = true, true
 			v.dealsOf(m, func(deal canonical.NodeID) { all[deal] = true })
+		}
+		if p := v.person(n); p != nil {
+			for _, d := range p.devices {
+				all[d] = true
+			}
 		}
 	}
 	return slices.Sorted(maps.Keys(all))

@@ -15,7 +15,9 @@ const (
 	keyNode      = 'n' // node → record
 	keyCluster   = 'c' // cluster → root, size; only from two nodes on
 	keyMember    = 'b' // cluster, node
-	keyEdge      = 'e' // node, other node → times; stands in both directions
+	keyEdge      = 'e' // node, other node → what was said of the pair; stands in both directions
+	keyHand      = 'g' // shared device, since → the anchor that holds it from then on
+	keyHanded    = 'i' // offset, number → rows of hands
 	keyTouch     = 't' // node, class, time, hash → touch
 	keyClick     = 'q' // node, scheme, value → last seen
 	keyAccount   = 'a' // node, the node it belongs to → times
@@ -24,6 +26,9 @@ const (
 	keyOverride  = 'o' // offset, number → rows
 	keyTouched   = 'w' // offset → nodes
 	keyCollision = 'x' // node, hash → collision
+	keyField     = 'f' // node of an account → its fields; the node says accounts
+	keyErased    = 'z' // keyed hash → since when it is erased, and whether still
+	keyConsent   = 'k' // node → the newest consent; the node says touches
 )
 
 func key(kind byte, words ...uint64) []byte {
@@ -60,12 +65,17 @@ type node struct {
 	value   string
 	seen    int64            // first business time of any fact that names it
 	cluster canonical.NodeID // a member of its cluster; its own id when alone
-	merged  bool             // a merge names it as merged away
-	// tied is the key of the first edge to an anchor, where there is one; tiedStrong when
-	// that edge is a strong one.
-	tied       edgeKey
-	isTied     bool
-	tiedStrong bool
+	merged  bool             // a merge that holds names it as merged away
+	cut     cut
+	crowd   int // how many neighbours count for crowding it: see crowds
+	// tied is the key of the first link to an anchor that is there, of a device.
+	tied   edgeKey
+	isTied bool
+	// deleted and restored are the newest times that a CRM record was said to be so.
+	deleted, restored times
+	// near: a device that it is linked to is shared, or was; limited: a link of it was
+	// refused once. Neither is taken back: they say where to look.
+	near, limited bool
 	// grouped: in a cluster of several. The others say what else is kept under this node,
 	// accounts of associations in either direction. So a reader need not look.
 	grouped, touches, clicks, accounts, stages bool
@@ -79,27 +89,33 @@ func (n *node) identifier() canonical.Identifier {
 const (
 	flagMerged = 1 << iota
 	flagTied
-	flagTiedStrong
+	flagCrowd
 	flagTouches
 	flagClicks
 	flagAccounts
 	flagStages
 	flagGrouped
+	flagNear
+	flagLimited
+	flagDeleted
+	flagRestored
+	cutShift = iota // the cut stands above the flags
 )
 
 func (n *node) encode() []byte {
-	var flags byte
-	for _, f := range []struct {
+	flags := uint16(n.cut) << cutShift
+	for _, f := range [...]struct {
 		set bool
-		bit byte
-	}{{n.merged, flagMerged}, {n.isTied, flagTied}, {n.tiedStrong, flagTiedStrong}, {n.touches, flagTouches},
-		{n.clicks, flagClicks}, {n.accounts, flagAccounts}, {n.stages, flagStages}, {n.grouped, flagGrouped}} {
+		bit uint16
+	}{{n.merged, flagMerged}, {n.isTied, flagTied}, {n.crowd > 0, flagCrowd}, {n.touches, flagTouches},
+		{n.clicks, flagClicks}, {n.accounts, flagAccounts}, {n.stages, flagStages}, {n.grouped, flagGrouped},
+		{n.near, flagNear}, {n.limited, flagLimited}, {n.deleted.set, flagDeleted}, {n.restored.set, flagRestored}} {
 		if f.set {
 			flags |= f.bit
 		}
 	}
 	b := make([]byte, 0, 48+len(n.value))
-	b = append(b, flags)
+	b = binary.BigEndian.AppendUint16(b, flags)
 	b = binary.BigEndian.AppendUint64(b, uint64(n.seen))
 	b = binary.BigEndian.AppendUint64(b, uint64(n.cluster))
 	if n.isTied {
@@ -110,6 +126,14 @@ func (n *node) encode() []byte {
 		}
 		b = binary.BigEndian.AppendUint64(b, uint64(other))
 	}
+	if n.crowd > 0 {
+		b = binary.AppendUvarint(b, uint64(n.crowd))
+	}
+	for _, t := range [...]times{n.deleted, n.restored} {
+		if t.set {
+			b = binary.BigEndian.AppendUint64(b, uint64(t.at))
+		}
+	}
 	b = append(b, byte(min(len(n.scheme), 255)))
 	b = append(b, n.scheme[:min(len(n.scheme), 255)]...)
 	return append(b, n.value...)
@@ -117,16 +141,25 @@ func (n *node) encode() []byte {
 
 func decodeNode(id canonical.NodeID, b []byte) (*node, error) {
 	r := reader{b: b}
-	flags := r.byte()
+	flags := uint16(r.byte())<<8 | uint16(r.byte())
 	n := &node{
-		id: id, seen: int64(r.word()), cluster: canonical.NodeID(r.word()),
-		merged: flags&flagMerged != 0, isTied: flags&flagTied != 0, tiedStrong: flags&flagTiedStrong != 0,
+		id: id, seen: int64(r.word()), cluster: canonical.NodeID(r.word()), cut: cut(flags >> cutShift),
+		merged: flags&flagMerged != 0, isTied: flags&flagTied != 0, near: flags&flagNear != 0, limited: flags&flagLimited != 0,
 		touches: flags&flagTouches != 0, clicks: flags&flagClicks != 0,
 		accounts: flags&flagAccounts != 0, stages: flags&flagStages != 0, grouped: flags&flagGrouped != 0,
 	}
 	if n.isTied {
 		at := int64(r.word())
 		n.tied = keyOf(at, id, canonical.NodeID(r.word()))
+	}
+	if flags&flagCrowd != 0 {
+		n.crowd = int(r.uvarint())
+	}
+	if flags&flagDeleted != 0 {
+		n.deleted = times{int64(r.word()), true}
+	}
+	if flags&flagRestored != 0 {
+		n.restored = times{int64(r.word()), true}
 	}
 	n.scheme = canonical.Scheme(r.take(int(r.byte())))
 	n.value = string(r.b)
@@ -142,13 +175,18 @@ func decodeNode(id canonical.NodeID, b []byte) (*node, error) {
 type cluster struct {
 	id, root canonical.NodeID
 	size     int
-	anchored bool // it holds an anchor
+	anchors  int  // how many of its nodes are
+	near     bool // one of its nodes is
+	// last is a time by which strong links have made it what it is.
+	last int64
 }
 
 func (c *cluster) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(c.root))
 	b = binary.AppendUvarint(b, uint64(c.size))
-	if c.anchored {
+	b = binary.AppendUvarint(b, uint64(c.anchors))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.last))
+	if c.near {
 		return append(b, 1)
 	}
 	return append(b, 0)
@@ -156,19 +194,22 @@ func (c *cluster) encode() []byte {
 
 func decodeCluster(id canonical.NodeID, b []byte) (*cluster, error) {
 	r := reader{b: b}
-	c := &cluster{id: id, root: canonical.NodeID(r.word()), size: int(r.uvarint()), anchored: r.byte() == 1}
+	c := &cluster{id: id, root: canonical.NodeID(r.word()), size: int(r.uvarint()), anchors: int(r.uvarint()), last: int64(r.word()), near: r.byte() == 1}
 	if r.short {
 		return nil, fmt.Errorf("cluster %s: %w", id, errRecord)
 	}
 	return c, nil
 }
 
-// An edge is what links and merges say of two nodes: the earliest time of each kind.
+// An edge is what was said of two nodes.
 type edge struct {
-	strong, weak, merge times
+	strong, weak times    // links: the earliest
+	merge        [2]times // the newest, by which of the two survives: the smaller node, the larger
+	unmerge      times    // the newest, as the others
+	block, allow times
 }
 
-// times is an earliest time, where there is one.
+// times is a time, where there is one.
 type times struct {
 	at  int64
 	set bool
@@ -183,11 +224,31 @@ func (t *times) lower(at int64) bool {
 	return true
 }
 
-func (e edge) isStrong() bool { return e.strong.set || e.merge.set }
+// holdsAgainst says whether a statement is newer than another one.
+func (t times) holdsAgainst(o times) bool { return t.set && (!o.set || t.at > o.at) }
+
+// blocked says whether nothing holds between the two, whatever else was said.
+func (e edge) blocked() bool { return e.block.set && !e.allow.holdsAgainst(e.block) }
+
+func (e edge) allowed() bool { return e.allow.holdsAgainst(e.block) }
+
+// mergedInto says whether a merge holds with the smaller node (0) or the larger (1) as the
+// survivor.
+func (e edge) mergedInto(side int) bool { return e.merge[side].holdsAgainst(e.unmerge) && !e.blocked() }
+
+// firm says whether the two belong together whatever the guards say.
+func (e edge) firm() bool { return e.allowed() || e.mergedInto(0) || e.mergedInto(1) }
+
+// linked says whether there is a link between them that nobody blocked.
+func (e edge) linked() bool { return (e.strong.set || e.weak.set) && !e.blocked() }
+
+func (e *edge) times() [7]*times {
+	return [...]*times{&e.strong, &e.weak, &e.merge[0], &e.merge[1], &e.unmerge, &e.block, &e.allow}
+}
 
 func (e edge) encode() []byte {
-	b := []byte{0}
-	for i, t := range []times{e.strong, e.weak, e.merge} {
+	b := make([]byte, 1, 17)
+	for i, t := range e.times() {
 		if t.set {
 			b[0] |= 1 << i
 			b = binary.BigEndian.AppendUint64(b, uint64(t.at))
@@ -200,7 +261,7 @@ func decodeEdge(b []byte) (edge, error) {
 	var e edge
 	r := reader{b: b}
 	flags := r.byte()
-	for i, t := range []*times{&e.strong, &e.weak, &e.merge} {
+	for i, t := range e.times() {
 		if flags&(1<<i) != 0 {
 			t.at, t.set = int64(r.word()), true
 		}

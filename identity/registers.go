@@ -64,23 +64,15 @@ func (f *folder) touch(fact canonical.Fact) bool {
 		stated = stated || earlier || later
 		if fresh {
 			mark(&f.touched, n.id)
+			if n.cut == sharedDevice && !f.statements {
+				mark(&f.touched, f.holderAt(n, click.seen))
+			}
 		}
 	}
 	if stated {
 		f.change(n) // whoever holds its person in memory looks again
 	}
 	return stated
-}
-
-// seeChanged is see, and says whether the node is new or seen earlier than known.
-func (f *folder) seeChanged(id canonical.Identifier, at int64) (*node, bool) {
-	old := f.look(id.Node())
-	var before int64
-	if old != nil {
-		before = old.seen
-	}
-	n := f.see(id, at)
-	return n, n != nil && (old == nil || n.seen != before)
 }
 
 // addTouch keeps a touch where it is the first of its class or among the newest, and

@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -100,7 +101,7 @@ func (s *state) lay(k, v []byte) {
 	}
 	s.over[string(k)] = Write{k, v}
 	switch k[0] {
-	case keyMember, keyEdge, keyTouch, keyClick, keyAccount:
+	case keyMember, keyEdge, keyTouch, keyClick, keyAccount, keyHand, keyDeal, keyStage:
 		s.groups[group(k)] = append(s.groups[group(k)], string(k))
 	}
 }
@@ -182,7 +183,11 @@ func (s *state) clusterOf(n *node) *cluster {
 // lookCluster reads a node's cluster through the cache. What it gives is shared.
 func lookCluster(store Store, warm *warm, n *node) *cluster {
 	if !n.grouped {
-		return &cluster{id: n.id, root: n.id, size: 1, anchored: anchors(n.scheme)}
+		c := &cluster{id: n.id, root: n.id, size: 1, near: n.near, last: math.MinInt64}
+		if anchors(n.scheme) {
+			c.anchors = 1
+		}
+		return c
 	}
 	if c, ok := warm.clusters.Get(n.cluster); ok {
 		return c
@@ -261,15 +266,45 @@ func (s *state) putEdge(a, b canonical.NodeID, e edge) {
 	s.put(key(keyEdge, uint64(b), uint64(a)), v)
 }
 
-// edges visits a node's edges until visit returns false.
+// edges visits a node's edges, in no order, until visit returns false. It reads the store
+// in pieces, so that who finds early what he looks for need not pay for a crowd.
 func (s *state) edges(n canonical.NodeID, visit func(other canonical.NodeID, e edge) bool) {
-	for _, en := range s.under(key(keyEdge, uint64(n))) {
-		e, err := decodeEdge(en.value)
-		must(err)
-		if !visit(lastWord(en.key), e) {
+	prefix := key(keyEdge, uint64(n))
+	for _, k := range s.groups[group(prefix)] {
+		if w := s.over[k]; w.Value != nil && !visitEdge(w.Key, w.Value, visit) {
 			return
 		}
 	}
+	if n := s.nodes[n]; n != nil && n.fresh {
+		return // the store knows nothing of a new node
+	}
+	lo, end := prefix, after(prefix)
+	for size := 8; lo != nil; size *= 4 {
+		var piece []entry
+		from := lo
+		lo = nil
+		must(s.store.Range(from, end, func(k, v []byte) bool {
+			if len(piece) == size {
+				lo = slices.Clone(k)
+				return false
+			}
+			if _, laid := s.over[string(k)]; !laid {
+				piece = append(piece, entry{slices.Clone(k), slices.Clone(v)})
+			}
+			return true
+		}))
+		for _, en := range piece {
+			if !visitEdge(en.key, en.value, visit) {
+				return
+			}
+		}
+	}
+}
+
+func visitEdge(k, v []byte, visit func(canonical.NodeID, edge) bool) bool {
+	e, err := decodeEdge(v)
+	must(err)
+	return visit(lastWord(k), e)
 }
 
 // writes gives all changes in the order of their keys.

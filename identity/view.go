@@ -3,9 +3,10 @@ package identity
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"tributary/canonical"
 )
@@ -22,7 +23,10 @@ type View struct {
 	offset  int64
 	changed chan struct{}
 
-	warm *warm
+	rules  *rules
+	warm   *warm
+	key    *ErasureKey // nil: no erase fact can be folded
+	erased atomic.Pointer[erasures]
 }
 
 var offsetKey = append([]byte{keyMeta}, "offset"...)
@@ -30,16 +34,17 @@ var offsetKey = append([]byte{keyMeta}, "offset"...)
 // formatKey holds the version of the records, so that another version rebuilds.
 var (
 	formatKey = append([]byte{keyMeta}, "format"...)
-	format    = []byte{2}
+	format    = []byte{3}
 )
 
-// ErrFormat says that a store was written by another version. It is a cache: deleting it
-// rebuilds it from the log.
-var ErrFormat = errors.New("the store was written by another version: delete it, it is rebuilt from the log")
-
-// Open gives the view that a store holds; an empty store is the view of an empty log.
-func Open(store Store) (*View, error) {
-	v := &View{store: store, offset: -1, changed: make(chan struct{}), warm: newWarm()}
+// Open gives the view that a store holds; an empty store is the view of an empty log. A
+// store that another version wrote is emptied: it is a cache, and is folded again.
+func Open(store Store, options ...Option) (*View, error) {
+	v := &View{store: store, offset: -1, changed: make(chan struct{}), warm: newWarm(), rules: newRules(canonical.Guards{})}
+	v.erased.Store(&erasures{upTo: -1})
+	for _, o := range options {
+		o(v)
+	}
 	b, ok, err := store.Get(offsetKey)
 	if err != nil {
 		return nil, fmt.Errorf("open identity store: %w", err)
@@ -52,10 +57,50 @@ func Open(store Store) (*View, error) {
 		return nil, fmt.Errorf("open identity store: %w", err)
 	}
 	if string(f) != string(format) || len(b) != 8 {
-		return nil, fmt.Errorf("open identity store: %w (its format is %v, this version's %v)", ErrFormat, f, format)
+		if err := empty(store); err != nil {
+			return nil, fmt.Errorf("empty an identity store that another version wrote: %w", err)
+		}
+		return v, nil
 	}
+	if v.rules, err = storedRules(store); err != nil {
+		return nil, fmt.Errorf("open identity store: %w", err)
+	}
+	x, err := storedErasures(store, v.key)
+	if err != nil {
+		return nil, fmt.Errorf("open identity store: %w", err)
+	}
+	v.erased.Store(x)
 	v.offset = int64(binary.BigEndian.Uint64(b))
 	return v, nil
+}
+
+// empty deletes all that a store holds, what says its format last: cut short, it is begun
+// again.
+func empty(store Store) error {
+	for lo := []byte{keyMeta + 1}; ; {
+		var writes []Write
+		take := func(k, _ []byte) bool {
+			writes = append(writes, Write{Key: slices.Clone(k)})
+			return len(writes) < 10_000
+		}
+		if err := store.Range(lo, nil, take); err != nil {
+			return err
+		}
+		if len(writes) == 0 {
+			if err := store.Range(nil, []byte{keyMeta}, take); err != nil {
+				return err
+			}
+		}
+		if len(writes) == 0 {
+			if err := store.Range([]byte{keyMeta}, []byte{keyMeta + 1}, take); err != nil || len(writes) == 0 {
+				return err
+			}
+			return store.Apply(writes)
+		}
+		if err := store.Apply(writes); err != nil {
+			return err
+		}
+	}
 }
 
 // Offset is that of the last fact folded, -1 before the first.
@@ -106,7 +151,8 @@ func (v *View) Fold(records []Folded) (err error) {
 	}()
 
 	offset := v.Offset()
-	f := newFolder(newState(v.store, v.warm))
+	f := newFolder(newState(v.store, v.warm), v.rules)
+	f.key, f.erased = v.key, v.erased.Load()
 	folded := offset
 	for i, r := range records {
 		if i > 0 && r.Offset <= records[i-1].Offset {
@@ -133,6 +179,8 @@ func (v *View) Fold(records []Folded) (err error) {
 		return fmt.Errorf("fold identity up to offset %d: %w", folded, err)
 	}
 	v.forget(f)
+	v.rules = f.rules
+	v.erased.Store(f.erased)
 	v.offset = folded
 	close(v.changed)
 	v.changed = make(chan struct{})
@@ -144,6 +192,9 @@ func (v *View) forget(f *folder) {
 	for id := range f.gone {
 		v.warm.clusters.Remove(id)
 		v.warm.people.Remove(id)
+	}
+	for id := range f.buried {
+		v.warm.nodes.Remove(id)
 	}
 	for id, c := range f.clusters {
 		if v.warm.people.Remove(id); c.size > 1 {
@@ -160,22 +211,27 @@ func (v *View) forget(f *folder) {
 
 // New gives the facts whose statement is not in the log yet, as far as it is folded, nor
 // among those before it in the list. Left out is
-//   - a link of two nodes linked with the same strength at an equal or earlier time, a
-//     merge of nodes merged so at an equal or earlier time;
-//   - an association said of its pair at an equal or later time, and one found (Weak)
-//     where what stands of the pair is just that;
+//   - a link of two nodes linked with the same strength at an equal or earlier time;
+//   - a merge, unmerge, block, allow or deletion said of the same nodes at an equal or later
+//     time; a merge that was found (Weak) where it was said at any time;
+//   - guards with the hash of those in force;
+//   - an association told of its pair at the same time, and one found (Weak) where what
+//     stands of the pair is just that; fields of an account likewise;
+//   - a consent older than the node's newest, or the same yes within a day;
 //   - a touch that changes nothing of what is kept of its node;
-//   - a stage said before with the same time.
+//   - a stage said before with the same time;
+//   - whatever names an erased identifier; of a touch only its click id.
 //
-// Only the found association is left out although it says something, its time: it would
-// be said again at every read. docs/identity.md says what that costs.
+// Only what was found, and a yes again, is left out although it says something, its time: it would be said
+// again at every read. docs/identity.md says what that costs.
 func (v *View) New(facts []canonical.Fact) []canonical.Fact {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	f := newFolder(newState(v.store, v.warm))
-	f.statements = true
+	f := newFolder(newState(v.store, v.warm), v.rules)
+	f.statements, f.key, f.erased = true, v.key, v.erased.Load()
 	var out []canonical.Fact
 	for _, fact := range facts {
+		fact, _ := f.erased.admit(fact)
 		if stated, err := f.apply(v.offset+1, fact); stated || err != nil {
 			out = append(out, fact)
 		}

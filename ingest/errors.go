@@ -28,6 +28,7 @@ const (
 	CodeDestination Code = "unknown_destination"
 	CodeQuery       Code = "bad_query"
 	CodeSelection   Code = "bad_selection"
+	CodeIdentifier  Code = "bad_identifier"
 	CodeNothing     Code = "nothing_kept"
 	CodeNoKey       Code = "missing_key"
 	CodeBadKey      Code = "unknown_key"
@@ -40,6 +41,7 @@ const (
 	CodeNoSource    Code = "unknown_source"
 	CodeNoReceipt   Code = "unknown_receipt"
 	CodeNoEvent     Code = "unknown_event"
+	CodeNobody      Code = "unknown_identifier"
 	CodeNoReplay    Code = "unknown_replay"
 	CodeNoLetter    Code = "unknown_letter"
 	CodeMethod      Code = "method_not_allowed"
@@ -83,6 +85,7 @@ var table = []row{
 	{CodeDestination, http.StatusBadRequest, 100, "`destinations` names a destination that is not configured."},
 	{CodeQuery, http.StatusBadRequest, 100, "The warehouse refused the statement; the message is its own."},
 	{CodeSelection, http.StatusBadRequest, 100, "What says which events are meant cannot be used; the message names the field."},
+	{CodeIdentifier, http.StatusBadRequest, 100, "What names a person, account or deal cannot be read, or is not of the kind that this route takes; the message says how it is written."},
 	{CodeNothing, http.StatusBadRequest, 100, "A batch held no item that could be kept; `receipts` says why, item by item."},
 	{CodeNoKey, http.StatusUnauthorized, 190, "There is no key. Send `Authorization: Bearer <key>`."},
 	{CodeBadKey, http.StatusUnauthorized, 190, "The key is none of ours."},
@@ -95,6 +98,7 @@ var table = []row{
 	{CodeNoSource, http.StatusNotFound, 100, "The path names no configured source."},
 	{CodeNoReceipt, http.StatusNotFound, 100, "No receipt has this id."},
 	{CodeNoEvent, http.StatusNotFound, 100, "No event has this id."},
+	{CodeNobody, http.StatusNotFound, 100, "No fact has named this identifier."},
 	{CodeNoReplay, http.StatusNotFound, 100, "No replay has this id."},
 	{CodeNoLetter, http.StatusNotFound, 100, "The event has no state at this destination."},
 	{CodeMethod, http.StatusMethodNotAllowed, 100, "The route does not take this method; `Allow` lists those it takes."},

@@ -81,6 +81,8 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeSelection:  {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeSelection)}},
 		CodeNoReplay:   {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeNoReplay)}},
 		CodeNoLetter:   {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeNoLetter)}},
+		CodeIdentifier: {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeIdentifier)}},
+		CodeNobody:     {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeNobody)}},
 		CodeBooks: {{"POST", "/mounted", `{}`, bearer("k-read"), func(o *Options) {
 			o.Mount = func(r gin.IRouter, auth func(Scope) gin.HandlerFunc) {
 				r.POST("/mounted", auth(ScopeRead), func(c *gin.Context) { Refuse(c, CodeBooks, "the warehouse is behind") })

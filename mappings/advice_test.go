@@ -64,23 +64,65 @@ func TestStagesThatNoLineNames(t *testing.T) {
 	m := mustCompile(t, `version: 1
 vocabulary: [lead_captured, customer_won]
 sources:
+  crm:
+    events: { signup: lead_captured }
+    ignore:
+      - { when: 'email endsWith "@example.com"', reason: internal_test }
   hubspot:
-    lifecycle: { lead: lead_captured, other: crm_stage_changed }
+    lifecycle: { lead: lead_captured, other: crm_stage_changed, Evangelist: lead_captured }
+    lead_status: { NEW: lead_captured }
+    objects: { "2-4417": { stages: { signed: customer_won } } }
     deals:
-      "*": { closedwon: customer_won }
+      "*": { won: customer_won, offered: lead_captured }
+      Renewals: { signed: customer_won }
 `)
 	at := time.Date(2026, 4, 23, 0, 0, 0, 0, time.UTC)
-	seen := func(object, pipeline, stage string, times int64) Seen {
-		return Seen{Source: "hubspot", Way: canonical.WayHubSpot, Object: object, Pipeline: pipeline, Stage: stage, Times: times, Last: at}
+	of := func(subject canonical.Subject, object, stage string, also ...func(*canonical.Report)) canonical.Report {
+		r := canonical.Report{Subject: subject, Object: canonical.Object{Type: object, ID: "1"}, RawStage: stage, OccurredAt: at}
+		for _, change := range also {
+			change(&r)
+		}
+		return r
 	}
-	got := lines(m.CheckSeen([]Seen{
-		seen("contact", "", "Lead", 1), seen("contact", "", "other", 5), seen("contact", "", "leads", 1), seen("company", "", "evangelist", 3),
-		seen("deal", "renewals", "closedwon", 2), seen("deal", "renewals", "contractsent", 12),
-	}))
-	want := `m.yaml:4:3: warning: contact stage "leads" was reported once, last on 2026-04-23, and no line of lifecycle names it by that value (did you mean the line "lead"?)
-m.yaml:4:3: warning: deal stage "contractsent" in pipeline "renewals" was reported 12 times, last on 2026-04-23, and no line of deals names it by that value
+	pipeline := func(id, label string) func(*canonical.Report) {
+		return func(r *canonical.Report) { r.Pipeline, r.PipelineLabel = id, label }
+	}
+	var seen []Seen
+	for _, c := range []struct {
+		title string
+		r     canonical.Report
+		is    bool
+	}{
+		{"a line in other letters", of(canonical.SubjectLifecycle, "contact", "Lead"), false},
+		{"a line that leaves it as it is", of(canonical.SubjectLifecycle, "contact", "other"), false},
+		{"a custom stage by its label", of(canonical.SubjectLifecycle, "contact", "8841", func(r *canonical.Report) { r.StageLabel = "evangelist" }), false},
+		{"ignored", of(canonical.SubjectLifecycle, "contact", "leads", func(r *canonical.Report) { r.Contact.Email = "a@example.com" }), false},
+		{"no stage", of(canonical.SubjectLifecycle, "contact", ""), false},
+		{"a company's, where no line is for companies", of(canonical.SubjectLifecycle, "company", "evangelist"), false},
+		{"won, as the CRM has it", of(canonical.SubjectDealStage, "deal", "77", func(r *canonical.Report) { r.Outcome = "won" }), false},
+		{"a pipeline by its label", of(canonical.SubjectDealStage, "deal", "signed", pipeline("88", "renewals")), false},
+		{"a stage of another pipeline", of(canonical.SubjectDealStage, "deal", "signed", pipeline("99", "Sales")), true},
+		{"misspelt", of(canonical.SubjectLifecycle, "contact", "leads"), true},
+		{"a lead status", of(canonical.SubjectLeadStatus, "contact", "OPEN"), true},
+		{"a custom object's", of(canonical.SubjectProperty, "2-4417", "", func(r *canonical.Report) { r.Property, r.Value = "hs_pipeline_stage", "drafted" }), true},
+		{"a deal's that no line names", of(canonical.SubjectDealStage, "deal", "78", func(r *canonical.Report) { r.StageLabel = "Offers" }, pipeline("99", "Sales")), true},
+	} {
+		s, is := m.Uncovered(c.r, canonical.Receipt{Source: "hubspot", Way: canonical.WayCRM, ReceivedAt: at})
+		if is != c.is {
+			t.Errorf("%s: %t, %+v", c.title, is, s)
+		}
+		if is {
+			seen = append(seen, s)
+		}
+	}
+	seen[4].Times = 12
+	want := `m.yaml:8:3: warning: deal stage "signed" in pipeline "99" (Sales) was reported once, last on 2026-04-23, and no line of deals names it (did you mean the line "signed"?)
+m.yaml:8:3: warning: contact stage "leads" was reported once, last on 2026-04-23, and no line of lifecycle names it (did you mean the line "lead"?)
+m.yaml:8:3: warning: lead status "OPEN" was reported once, last on 2026-04-23, and no line of lead_status names it
+m.yaml:8:3: warning: 2-4417 stage "drafted" was reported once, last on 2026-04-23, and no line of objects names it
+m.yaml:8:3: warning: deal stage "78" (Offers) in pipeline "99" (Sales) was reported 12 times, last on 2026-04-23, and no line of deals names it (did you mean the line "offered"?)
 `
-	if got != want {
+	if got := lines(m.CheckSeen(seen)); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }

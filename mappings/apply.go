@@ -12,8 +12,9 @@ import (
 type Result struct {
 	Event      *canonical.Event
 	Quarantine *Quarantine
-	// IgnoredBy is the place of the rule that set Event.Ignored, as file:line.
-	IgnoredBy string
+	// QuarantinedBy is the place of the rule that holds the report back, as file:line; "" where
+	// none does.
+	QuarantinedBy string
 }
 
 // A Quarantine says why a report cannot be used under this mapping.
@@ -62,7 +63,7 @@ func (m *Mapping) Apply(r canonical.Report, rc canonical.Receipt) Result {
 		case err != nil:
 			return Result{Quarantine: &Quarantine{CodeRuleFailed, "the quarantine rule at " + rule.at + " could not be evaluated"}}
 		case rule != nil:
-			return Result{Quarantine: &Quarantine{rule.reason, "by the quarantine rule at " + rule.at}}
+			return Result{Quarantine: &Quarantine{rule.reason, "by the quarantine rule at " + rule.at}, QuarantinedBy: rule.at}
 		}
 	}
 	if named.nothing {
@@ -90,8 +91,8 @@ func (m *Mapping) Apply(r canonical.Report, rc canonical.Receipt) Result {
 	if rule == nil {
 		return Result{Event: e}
 	}
-	e.Ignored = rule.reason
-	return Result{Event: e, IgnoredBy: rule.at}
+	e.Ignored, e.IgnoredBy = rule.reason, rule.at
+	return Result{Event: e}
 }
 
 // near lists the sections that speak about a report, the nearest first: that of the
@@ -286,7 +287,7 @@ func event(r *canonical.Report, rc *canonical.Receipt) *canonical.Event {
 	if e.Company.ID == "" && len(r.Companies) > 0 {
 		e.Company.ID = r.Companies[0]
 	}
-	e.Node, e.AccountNode = personNode(r), accountNode(e)
+	e.Node, e.AccountNode = personNode(r), (*canonical.Lists)(nil).AccountNode(e)
 	return e
 }
 
@@ -305,26 +306,6 @@ func personNode(r *canonical.Report) canonical.NodeID {
 		}
 	}
 	return 0
-}
-
-// accountNode is the node of the account: the company's id, else its domain, else that
-// of the person's address. A free-mail domain is no account.
-func accountNode(e *canonical.Event) canonical.NodeID {
-	company := canonical.Object{Account: e.Object.Account, Type: "company", ID: e.Company.ID}
-	if e.Object.Type == "company" {
-		company.ID = e.Object.ID
-	}
-	if id, ok := canonical.ObjectIdentifier(company); ok {
-		return id.Node()
-	}
-	domain := canonical.NormalDomain(e.Company.Domain)
-	if domain == "" && e.Contact.Email != "" {
-		domain = canonical.NormalDomain(canonical.EmailDomain(e.Contact.Email))
-	}
-	if domain == "" || canonical.FreeMail(domain) {
-		return 0
-	}
-	return canonical.Identifier{Scheme: canonical.Domain, Value: domain}.Node()
 }
 
 // touchOf marks the click that a report of something else brings along.

@@ -105,11 +105,15 @@ func TestTheGuidesTable(t *testing.T) {
 
 func TestStagesInAnyDress(t *testing.T) {
 	m := defaults(t)
-	for _, stage := range []string{"MarketingQualifiedLead", " marketingqualifiedlead\t", "MARKETING QUALIFIED LEAD", "Marketing\u00a0Qualified Lead"} {
+	for _, stage := range []string{"MarketingQualifiedLead", " marketingqualifiedlead\t", "MARKETING QUALIFIED LEAD", "Marketing\u00a0Qualified Lead", "Marketing\u200bQualified\u00adLead\ufeff"} {
 		r := lifecycle(stage)
 		if e := apply(t, m, r, crm()); e.Name != "qualified_lead" || e.RawStage != stage {
 			t.Errorf("%q became %s, raw %q", stage, e.Name, e.RawStage)
 		}
+	}
+	accents := mustCompile(t, "version: 1\nvocabulary: [lead_captured]\nsources: { hubspot: { lifecycle: { \"Qualifi\u00e9\": lead_captured } } }\n")
+	if e := apply(t, accents, lifecycle("QUALIFIE\u0301"), crm()); e.Name != "lead_captured" {
+		t.Errorf("an accent in two characters became %s", e.Name)
 	}
 	r := lifecycle("77120")
 	r.StageLabel = "Opportunity"

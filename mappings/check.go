@@ -18,7 +18,11 @@ func (c *compiler) warnings() {
 		if near := nearest(key, waysIn); near != "" && !isWayIn(key) {
 			c.warn(s.at, "unknown_section", near, "sources.%s is no way in (%s); it is used only by a configured source of that name", key, strings.Join(waysIn, ", "))
 		}
+		if key == sectionSegment {
+			c.warn(s.at, "dead_rule", "", "nothing comes by segment yet; its lines do nothing so far")
+		}
 		c.deadRules(s)
+		c.companyLines(s)
 		c.shadowedRules(s)
 	}
 	c.misspeltKinds()
@@ -75,7 +79,8 @@ func (c *compiler) deadRules(s *section) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.pipelines)) {
-		for stage, r := range s.pipelines[key] {
+		for _, stage := range sortedKeys(s.pipelines[key]) {
+			r := s.pipelines[key][stage]
 			if r.alias {
 				continue
 			}
@@ -88,9 +93,27 @@ func (c *compiler) deadRules(s *section) {
 			}
 		}
 	}
-	for raw, r := range s.events {
-		if slices.Contains(crmEvents, raw) {
+	for _, raw := range sortedKeys(s.events) {
+		if r := s.events[raw]; slices.Contains(crmEvents, raw) {
 			c.warn(r.from, "dead_rule", "", "the line is never asked: %s is named by its stage, under lifecycle and deals", raw)
+		}
+	}
+}
+
+// companyLines finds lines by which a company would take a step that contacts count: what they
+// give is kept and never sent.
+func (c *compiler) companyLines(s *section) {
+	tables := []map[string]rule{s.company, {"": s.objects["company"].created}}
+	for _, key := range sortedKeys(s.properties) {
+		if strings.HasPrefix(key, "company.") {
+			tables = append(tables, s.properties[key].values, map[string]rule{"": s.properties[key].any})
+		}
+	}
+	for _, t := range tables {
+		for _, raw := range sortedKeys(t) {
+			if r := t[raw]; !r.alias && c.m.names[r.name].counts == countContact {
+				c.warn(r.from, "nothing_counts", "", "contacts count %s, and this is a company's: no report of it by this line is sent; to have it sent, give it a name under other_names", r.name)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -45,9 +46,10 @@ func Compile(files ...File) (*Mapping, []Problem) {
 type compiler struct {
 	problems
 	m       *Mapping
-	file    string // the one being read
-	looked  int    // keys so far
-	tooMany bool   // maxPairs was reported
+	file    string   // the one being read
+	looked  int      // keys so far
+	tooMany bool     // maxPairs was reported
+	every   []string // all names, once one was looked for
 
 	vocabularyAt map[string]place // of the names given in the text
 	aliasList    []alias
@@ -84,11 +86,11 @@ func (c *compiler) tops(files []File) []top {
 	given := make(map[string]bool)
 	for _, f := range files {
 		c.file = f.Name
-		if given[f.Name] {
+		if given[path.Clean(f.Name)] {
 			c.mistake(place{file: f.Name}, "same_file", "", "the file is given twice")
 			continue
 		}
-		given[f.Name] = true
+		given[path.Clean(f.Name)] = true
 		doc := c.read(f)
 		if doc == nil {
 			continue

@@ -3,6 +3,7 @@ package mappings
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -213,12 +214,71 @@ func TestCompileIsBounded(t *testing.T) {
 		"an anchor in itself":  "version: 1\nvocabulary: &v [*v]\n",
 		"a merge of itself":    "version: 1\nvocabulary: [lead_captured]\nsources:\n  hubspot:\n    lifecycle: &l\n      <<: *l\n",
 		"deep brackets":        strings.Repeat("[", 100_000),
-		"too large":            "version: 1\n#" + strings.Repeat("x", maxFileBytes),
-		"many mistakes":        "version: 1\nvocabulary: [" + strings.Repeat("A, ", 5000) + "B]\n",
+		"keys within keys":     keysWithinKeys(60),
+		"merges of nothing":    "version: 1\nvocabulary: [lead_captured]\nx-e: &e {}\nx-m: &m {<<: [" + strings.Repeat("*e,", 90_000) + "]}\nsources: {<<: [" + strings.Repeat("*m,", 90_000) + "]}\n",
+		"a long list, shared": "version: 1\nvocabulary: [lead_captured]\nx-o: &o [" + strings.Repeat("a,", 100_000) + "]\ncontact_properties:\n  fields:\n" +
+			numbered("    f%d: {type: enumeration, options: *o}\n", 9000),
+		"a long list of words": "version: 1\nvocabulary: [lead_captured]\ndestinations:\n  meta:\n    lead_captured: {event: Lead, match: [" + numbered("k%d,", 100_000) + "]}\n",
+		"a long list of parts": "version: 1\nvocabulary: [lead_captured]\nids: [{event: '*', recipe: 2, from: 2027-01-01, parts: [" + numbered("properties.k%d,", 50_000) + "]}]\n",
+		"no name is right": "version: 1\nvocabulary:\n" + numbered("  - some_canonical_name_%d\n", 3000) + "sources:\n  hubspot:\n    lifecycle:\n" +
+			numbered("      s%[1]d: sume_canonical_nome_x%[1]d\n", 3000),
+		"too large":     "version: 1\n#" + strings.Repeat("x", maxFileBytes),
+		"many mistakes": "version: 1\nvocabulary: [" + strings.Repeat("A, ", 5000) + "B]\n",
 	} {
 		m, problems := Compile(File{Name: "m.yaml", Text: []byte(text)})
 		if m != nil || len(problems) == 0 || len(problems) > maxProblems+1 {
 			t.Errorf("%s: mapping %v, %d problems", name, m != nil, len(problems))
+		}
+	}
+}
+
+// keysWithinKeys is a text whose keys stand for twice as many at every step, and for themselves.
+func keysWithinKeys(steps int) string {
+	text := "version: 1\nvocabulary: [lead_captured]\nx-0: &a0\n  ? &own\n    ? *own\n    : 1\n  : 2\n"
+	for i := 1; i < steps; i++ {
+		text += fmt.Sprintf("x-%[1]d: &a%[1]d\n  ? *a%[2]d\n  : 1\n  ? *a%[2]d\n  : 2\n", i, i-1)
+	}
+	return text + fmt.Sprintf("sources:\n  ? *a%d\n  : 1\n", steps-1)
+}
+
+func numbered(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// However much there is to say, warnings alone refuse nothing, a mistake behind them does, and
+// the same is said twice.
+func TestManyWarnings(t *testing.T) {
+	text := "version: 1\nvocabulary: [lead_captured]\nsources:\n  hubspot:\n    lifecycle: { lead: lead_captured }\n    deals:\n      A:\n" + numbered("        s%d: crm_stage_changed\n", 2*maxProblems)
+	m, problems := Compile(File{Name: "m.yaml", Text: []byte(text)})
+	if m == nil || len(problems) != maxProblems+1 || problems[maxProblems].Code != "too_many_problems" && problems[0].Code != "too_many_problems" {
+		t.Errorf("mapping %v, %d problems, the last %+v", m != nil, len(problems), problems[len(problems)-1])
+	}
+	if _, again := Compile(File{Name: "m.yaml", Text: []byte(text)}); lines(again) != lines(problems) {
+		t.Error("another time it says something else")
+	}
+	rules := numbered("      - { when: 'title == \"x\" and %d < 0', reason: never }\n", 2*maxProblems)
+	text = "version: 1\nvocabulary: [lead_captured]\nsources:\n  hubspot:\n    ignore:\n" + numbered("      - { when: '%d < 0', reason: never }\n", 2*maxProblems) + "      - { when: email, reason: wrong }\n" + rules
+	if m, problems := Compile(File{Name: "m.yaml", Text: []byte(text)}); m != nil || !Failed(problems) {
+		t.Errorf("a mistake behind %d warnings is lost", len(problems))
+	}
+}
+
+// What is too much to be read is a mistake, wherever it stands; nothing is left out in silence.
+func TestNoLineIsLost(t *testing.T) {
+	text := "version: 1\nvocabulary: [lead_captured]\nother_names:\n" + numbered("  - n%d\n", 5000) + "x-l: &l\n" + numbered("  n%d: {}\n", 5000) + "destinations:\n"
+	for _, destinations := range []int{3, 12, 13, 14, 15, 16, 30} {
+		m, _ := Compile(File{Name: "m.yaml", Text: []byte(text + numbered("  hook%d: *l\n", destinations))})
+		if m == nil {
+			continue
+		}
+		for _, key := range m.DestinationKeys() {
+			if got := len(m.Routes(key)); got != 5000 {
+				t.Fatalf("%s of %d has %d lines", key, destinations, got)
+			}
 		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
@@ -169,7 +171,7 @@ func (c *compiler) badCondition(n *yaml.Node, text string, err error) {
 		at, message = conditionPlace(at, n, text, e.From), e.Message
 	}
 	message, _, _ = strings.Cut(message, "\n")
-	if says, meant := conditionHint(message, text); says != "" {
+	if says, meant := conditionHint(message, text, conditionWords[8:]); says != "" {
 		message, suggestion = says, meant
 	} else if m := unknownWord.FindStringSubmatch(message); m != nil {
 		message, suggestion = fmt.Sprintf("conditions know no %q", m[1]), nearest(m[1], askedNames)
@@ -225,7 +227,13 @@ func (l *limits) Visit(node *ast.Node) {
 		l.binary(n)
 	case *ast.MemberNode:
 		if text := bareText(n); text != "" {
+			if meant := dotted(text); meant != "" {
+				l.refuse(n.Node, "fields have no parts", meant)
+			}
 			l.refuse(n.Node, "a text needs quotes: \""+text+"\"", "")
+		}
+		if of, ok := n.Node.(*ast.IdentifierNode); ok && of.Value == "properties" {
+			l.refuse(n, "these rules see no properties; a line's own condition, under destinations, does", "")
 		}
 		l.refuse(n, "conditions only compare fields: no variables, parts of fields, loops or sums", "")
 	default:
@@ -241,8 +249,8 @@ func (l *limits) operator(n ast.Node, operator string) {
 
 func (l *limits) binary(n *ast.BinaryNode) {
 	if n.Operator == "matches" {
-		if _, ok := n.Right.(*ast.StringNode); !ok {
-			l.refuse(n, "matches needs a pattern written in quotes", "")
+		if why := badPattern(n); why != "" {
+			l.refuse(n, why, "")
 		}
 		return
 	}
@@ -264,6 +272,48 @@ func (l *limits) binary(n *ast.BinaryNode) {
 			l.refuse(text, field.Value+" is always in small letters and is compared with capitals", shown(strings.ToLower(text.Value)))
 		}
 	}
+}
+
+// dotted gives the field that contact.email or company.domain was meant to be, quoted, or "".
+func dotted(text string) string {
+	of, field, _ := strings.Cut(text, ".")
+	for _, name := range []string{of + "_" + field, field} {
+		if slices.Contains([]string{"contact", "company", "deal", "utm", "user", "event"}, of) && slices.Contains(askedNames, name) {
+			return shown(name)
+		}
+	}
+	return ""
+}
+
+// maxPattern bounds what a pattern is compiled to: every letter of a text may cost as many steps.
+const maxPattern = 500
+
+// badPattern says why a matches cannot be; "" where it can, or where the expression compiler says
+// what is wrong with it.
+func badPattern(n *ast.BinaryNode) string {
+	text, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		return "matches needs a pattern written in quotes"
+	}
+	parsed, err := syntax.Parse(text.Value, syntax.Perl)
+	if err != nil {
+		return ""
+	}
+	if field, ok := n.Left.(*ast.IdentifierNode); ok && lowered[field.Value] && capital(parsed) {
+		return field.Value + " is always in small letters and is compared with capitals"
+	}
+	if compiled, err := syntax.Compile(parsed.Simplify()); err == nil && len(compiled.Inst) > maxPattern {
+		return "the pattern repeats too much to be quick; write smaller numbers between { and }, or several patterns"
+	}
+	return ""
+}
+
+// capital is true for a pattern that asks for a capital letter itself, not for one of many.
+func capital(p *syntax.Regexp) bool {
+	if p.Op == syntax.OpLiteral && p.Flags&syntax.FoldCase == 0 && slices.ContainsFunc(p.Rune, unicode.IsUpper) {
+		return true
+	}
+	return p.Op != syntax.OpAlternate && p.Op != syntax.OpStar && p.Op != syntax.OpQuest && slices.ContainsFunc(p.Sub, capital)
 }
 
 func (l *limits) refuse(n ast.Node, message, suggestion string) {

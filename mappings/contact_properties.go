@@ -1,6 +1,8 @@
 package mappings
 
 import (
+	"cmp"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,11 +18,15 @@ var contactFields = strings.Fields(`email first_name last_name phone company
 	first_touch_at last_touch_at lead_score
 	page_views ad_clicks form_submissions email_opens`)
 
+const counters = 4 // the last of contactFields
+
 // Where an own field can be taken from, beside properties of the event and expressions.
 var (
 	eventFields = strings.Fields("event occurred_at stage title city state zip country domain currency")
 	touchFields = strings.Fields("at kind platform campaign campaign_id ad_set ad utm_source utm_medium utm_campaign utm_term utm_content page referrer form")
 )
+
+const maxOptions = 5000 // of one enumeration
 
 var fieldTypes = []string{"text", "number", "bool", "date", "datetime", "enumeration"}
 
@@ -153,6 +159,10 @@ func (c *compiler) contactField(p *contactProperties, l pair) {
 	}
 	if g, ok := fields["options"]; ok {
 		for _, n := range c.words(g.value, "options") {
+			if len(f.Options) == maxOptions {
+				c.mistake(c.place(n), "too_large", "", "an enumeration has at most %d options", maxOptions)
+				break
+			}
 			f.Options = append(f.Options, n.Value)
 		}
 		if f.Own && f.Type != "" && f.Type != "enumeration" {
@@ -166,6 +176,7 @@ func (c *compiler) contactField(p *contactProperties, l pair) {
 	if !f.Own {
 		f.From = ""
 	}
+	c.fieldFits(l.at, p, f)
 	p.what.Fields = append(p.what.Fields, f)
 }
 
@@ -209,19 +220,56 @@ func (c *compiler) contactFrom(p *contactProperties, name string, n *yaml.Node) 
 	return word
 }
 
-// sharedProperties finds two fields that are written to one property.
+// standardProperties are HubSpot's own for fields of ours.
+var standardProperties = map[string]string{"email": "email", "first_name": "firstname", "last_name": "lastname", "phone": "phone", "company": "company"}
+
+// defaultPrefix begins the names of our properties where the section says no prefix.
+const defaultPrefix = "tributary_"
+
+// sharedProperties finds two fields that are written to one property, also where the text names only
+// one of them. The counters are written only where a destination counts; they are looked at where
+// the text names them.
 func (c *compiler) sharedProperties(p *contactProperties) {
+	prefix := cmp.Or(p.what.Prefix, defaultPrefix)
 	first := make(map[string]string)
+	for _, name := range contactFields[:len(contactFields)-counters] {
+		if _, named := p.places[name]; !named {
+			first[cmp.Or(standardProperties[name], prefix+name)] = name
+		}
+	}
 	inOrder := slices.SortedFunc(slices.Values(p.what.Fields), func(a, b canonical.ContactField) int { return p.places[a.Name].compare(p.places[b.Name]) })
 	for _, f := range inOrder {
-		if f.Left || f.Property == "" {
+		if f.Left {
 			continue
 		}
-		if before := first[f.Property]; before != "" {
-			c.mistake(p.places[f.Name], "shared_property", "", "%s and %s are written to one property, %s", before, f.Name, f.Property)
+		property := cmp.Or(f.Property, prefix+f.Name)
+		if !f.Own {
+			property = cmp.Or(f.Property, standardProperties[f.Name], prefix+f.Name)
+		}
+		if before := first[property]; before != "" {
+			c.mistake(p.places[f.Name], "shared_property", "", "%s and %s are written to one property, %s", before, f.Name, property)
 			continue
 		}
-		first[f.Property] = f.Name
+		first[property] = f.Name
+	}
+}
+
+// fieldFits refuses a type that what the field is taken from can never be.
+func (c *compiler) fieldFits(at place, p *contactProperties, f canonical.ContactField) {
+	kind, never := "", []string(nil)
+	if x, is := p.computed[f.Name]; is && f.From == "=" {
+		switch t := x.program.Node().Type(); {
+		case t == nil:
+		case t.Kind() == reflect.Bool:
+			kind, never = "a yes or no", []string{"number", "date", "datetime"}
+		case t.Kind() == reflect.Int || t.Kind() == reflect.Float64:
+			kind, never = "a number", []string{"bool"}
+		}
+	} else if f.From == "occurred_at" || f.From == "first_touch.at" || f.From == "last_touch.at" {
+		kind, never = "a time", []string{"number", "bool", "enumeration"}
+	}
+	if slices.Contains(never, f.Type) {
+		c.mistake(at, "wrong_type", "", "%s is %s and can never be of type %s", f.Name, kind, f.Type)
 	}
 }
 

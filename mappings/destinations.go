@@ -29,39 +29,41 @@ func (c *compiler) destinations(tops []top) {
 	if at, is := c.vocabularyAt[defaultsKey]; is {
 		c.mistake(at, "reserved_name", "", "\"defaults\" means what lines inherit and cannot be a canonical name")
 	}
+	var groups []destinationLines
+	for _, t := range tops {
+		c.file = t.file
+		p, ok := t.keys["destinations"]
+		if !ok {
+			continue
+		}
+		for _, d := range c.pairs(p.value, "destinations", exactly) {
+			groups = append(groups, destinationLines{t.file, d, c.pairs(d.value, "destinations."+d.key.Value, strings.TrimSpace)})
+		}
+	}
 	for _, inherited := range [2]bool{true, false} {
-		for _, t := range tops {
-			c.file = t.file
-			p, ok := t.keys["destinations"]
-			if !ok {
-				continue
-			}
-			before := len(c.list)
-			pairs := c.pairs(p.value, "destinations", exactly)
-			if !inherited {
-				c.list = c.list[:before] // said already
-			}
-			for _, d := range pairs {
-				c.destination(d, inherited)
-			}
+		for _, g := range groups {
+			c.file = g.file
+			c.destination(g, inherited)
 		}
 	}
 	c.unusedDefaults()
 }
 
-func (c *compiler) destination(p pair, inherited bool) {
-	key := p.key.Value
+// destinationLines are the lines of one file under one key of destinations.
+type destinationLines struct {
+	file  string
+	of    pair
+	lines []pair
+}
+
+func (c *compiler) destination(g destinationLines, inherited bool) {
+	key := g.of.key.Value
 	d, ok := c.m.destinations[key]
 	if !ok {
-		d = &destination{at: p.at, routes: map[string]canonical.Route{}, places: map[string]place{}, lines: map[string]*line{}}
+		d = &destination{at: g.of.at, routes: map[string]canonical.Route{}, places: map[string]place{}, lines: map[string]*line{}}
 		c.m.destinations[key] = d
 	}
-	before := len(c.list)
-	pairs := c.pairs(p.value, "destinations."+key, strings.TrimSpace)
-	if !inherited {
-		c.list = c.list[:before]
-	}
-	for _, p := range pairs {
+	for _, p := range g.lines {
 		word := strings.TrimSpace(p.key.Value)
 		switch {
 		case (word == defaultsKey) != inherited:
@@ -140,8 +142,9 @@ func (c *compiler) completed(l *line) {
 var ruleName = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
 const (
-	maxVendorName = 50 // what Meta is said to take
-	maxRules      = 20 // of one line
+	maxVendorName = 50  // what Meta is said to take
+	maxRules      = 20  // of one line
+	maxWords      = 100 // in one list of a line
 	// maxDelay leaves Meta, which takes nothing older than seven days, a day.
 	maxDelay = 6 * 24 * time.Hour
 )
@@ -255,6 +258,10 @@ func (c *compiler) wordList(l *line, key string, n *yaml.Node) []string {
 	}
 	l.words[key] = nil
 	for _, n := range nodes {
+		if len(out) == maxWords {
+			c.mistake(c.place(n), "too_large", "", "%s lists more than %d words", key, maxWords)
+			break
+		}
 		word, ok := c.word(n, key)
 		if ok && slices.Contains(out, word) {
 			c.mistake(c.place(n), "duplicate_name", "", "%s stands twice in %s", shown(word), key)
@@ -387,6 +394,10 @@ func constantOf(v *yaml.Node) any {
 
 // checkRoute holds a line against what is known of the vendor.
 func checkRoute(ps *problems, kind, name string, r canonical.Route, at place) {
+	if vendor := map[string]string{kindMeta: "Meta", kindLinkedIn: "LinkedIn"}[kind]; vendor != "" && name == anyName {
+		ps.mistake(at, "many_names", "", "\"*\" stands for many names, and %s wants to know each by a name of its own; write a line for each", vendor)
+		return
+	}
 	switch kind {
 	case kindMeta:
 		if r.Rule != "" {

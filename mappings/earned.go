@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/shopspring/decimal"
-	"golang.org/x/text/currency"
 
 	"tributary/canonical"
 )
@@ -30,14 +29,18 @@ func (m *Mapping) earns(e *canonical.Event) {
 	if e.Revenue != nil {
 		given = *e.Revenue
 	}
+	byDefault := r.currency
 	if deal {
-		given = r.read(given, e.Properties)
+		var foreign bool
+		if given, foreign = r.read(given, e.Properties); foreign {
+			byDefault = ""
+		}
 	}
 	if !hasValue(&given) {
 		e.Revenue = nil
 		return
 	}
-	given.Currency = cmp.Or(given.Currency, r.currency)
+	given.Currency = cmp.Or(given.Currency, byDefault)
 	r.meant(&given)
 	r.derived(&given)
 	if r.less != nil && r.expands[e.Name] {
@@ -72,9 +75,10 @@ var standard = map[string]string{
 }
 
 // read takes the values of a deal from the properties that the mapping names. One that is
-// named and empty was not given, whatever else the deal says.
-func (r *revenue) read(given canonical.Revenue, properties map[string]any) canonical.Revenue {
-	out := given
+// named and empty was not given, whatever else the deal says. foreign is true where the deal says a
+// currency that is none: which one it is nobody knows, least of all the default.
+func (r *revenue) read(given canonical.Revenue, properties map[string]any) (out canonical.Revenue, foreign bool) {
+	out = given
 	if !hasValue(&given) { // what comes with none is kept with the properties
 		given.Currency, given.BillingPeriod = plain(property(properties, "deal_currency_code")), plain(property(properties, "billing_period"))
 		out.Currency, out.BillingPeriod = given.Currency, given.BillingPeriod
@@ -105,9 +109,11 @@ func (r *revenue) read(given canonical.Revenue, properties map[string]any) canon
 			if standard[name] == "currency" {
 				text = cmp.Or(given.Currency, text)
 			}
-			if code, err := currency.ParseISO(strings.TrimSpace(text)); err == nil && out.Currency == "" {
-				out.Currency = code.String()
+			if code, is := canonical.Currency(text); is {
+				out.Currency, foreign = code, false
+				break
 			}
+			foreign = foreign || strings.TrimSpace(text) != ""
 		}
 	}
 	if names := r.from["billing_period"]; names != nil {
@@ -128,7 +134,7 @@ func (r *revenue) read(given canonical.Revenue, properties map[string]any) canon
 			}
 		}
 	}
-	return out
+	return out, foreign
 }
 
 // property finds what a report kept under a name: bodies keep a deal's own under deal.

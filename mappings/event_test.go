@@ -47,7 +47,7 @@ sources:
 		{"test company", report(func(r *canonical.Report) { r.Company.Name = "Test Ltd" }), "test_company", "m.yaml:11"},
 	} {
 		got := m.Apply(c.r, crm())
-		if got.Event == nil || got.Event.Ignored != c.reason || got.IgnoredBy != c.at || got.Event.Name != "lead_captured" {
+		if got.Event == nil || got.Event.Ignored != c.reason || got.Event.IgnoredBy != c.at || got.Event.Name != "lead_captured" {
 			t.Errorf("%s: %+v", c.title, got)
 		}
 	}
@@ -140,6 +140,10 @@ func TestAccountNode(t *testing.T) {
 		"company of another CRM":   {canonical.Report{Object: canonical.Object{Account: "emea", Type: "contact", ID: "1"}, Companies: []string{"8"}}, company("emea:8")},
 		"domain":                   {canonical.Report{Company: canonical.Company{Domain: "https://www.Acme.example/"}}, domain("acme.example")},
 		"domain of the address":    {canonical.Report{Contact: canonical.Contact{Email: "a@Acme.example"}}, domain("acme.example")},
+		"below a company's domain": {canonical.Report{Company: canonical.Company{Domain: "shop.eu.acme.co.uk"}}, domain("acme.co.uk")},
+		"address below it":         {canonical.Report{Contact: canonical.Contact{Email: "a@mail.acme.example"}}, domain("acme.example")},
+		"a bare public suffix":     {canonical.Report{Company: canonical.Company{Domain: "co.uk"}}, 0},
+		"an IP address":            {canonical.Report{Company: canonical.Company{Domain: "203.0.113.9"}}, 0},
 		"free-mail domain":         {canonical.Report{Company: canonical.Company{Domain: "gmail.com"}}, 0},
 		"free-mail address":        {canonical.Report{Contact: canonical.Contact{Email: "a@gmx.de"}}, 0},
 		"nothing":                  {canonical.Report{}, 0},

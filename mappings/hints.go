@@ -135,8 +135,9 @@ var (
 // conditionWords are what conditions can be written with, besides fields.
 var conditionWords = []string{"contains", "startsWith", "endsWith", "matches", "in", "and", "or", "not", "lower", "upper", "trim", "len"}
 
-// conditionHint says the expression compiler's words in ours; "" leaves them as they are.
-func conditionHint(message, text string) (says, suggestion string) {
+// conditionHint says the expression compiler's words in ours; "" leaves them as they are. functions
+// are what can be called.
+func conditionHint(message, text string, functions []string) (says, suggestion string) {
 	if m := unexpectedWord.FindStringSubmatch(message); m != nil {
 		if says := foreignWords[m[1]]; says != "" {
 			return says, ""
@@ -157,9 +158,13 @@ func conditionHint(message, text string) (says, suggestion string) {
 			word := nearest(m[1], conditionWords)
 			return fmt.Sprintf("conditions know no function %q; these words stand between two things: email endsWith \"@example.com\"", m[1]), word
 		}
-		return fmt.Sprintf("conditions know no function %q; there are lower, upper, trim and len", m[1]), nearest(m[1], conditionWords[8:])
+		return fmt.Sprintf("conditions know no function %q; there are %s", m[1], andOf(functions)), nearest(m[1], functions)
 	}
 	return "", ""
+}
+
+func andOf(words []string) string {
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }
 
 // bareText gives the words of a name with dots, such as example.com, that begins with no
@@ -171,7 +176,7 @@ func bareText(n *ast.MemberNode) string {
 	}
 	switch base := n.Node.(type) {
 	case *ast.IdentifierNode:
-		if slices.Contains(askedNames, base.Value) {
+		if slices.Contains(askedNames, base.Value) || base.Value == "properties" {
 			return ""
 		}
 		return base.Value + "." + part.Value

@@ -18,10 +18,10 @@ func Read(paths []string, read func(path string) ([]byte, error), lookup func(na
 	seen := make(map[string]bool)
 	var add func(name string, included bool) error
 	add = func(name string, included bool) error {
-		if included && (seen[name] || len(files) > maxFiles) {
+		if included && (seen[path.Clean(name)] || len(files) > maxFiles) {
 			return nil
 		}
-		seen[name] = true
+		seen[path.Clean(name)] = true
 		text, err := read(name)
 		if err != nil {
 			return err
@@ -42,15 +42,37 @@ func Read(paths []string, read func(path string) ([]byte, error), lookup func(na
 	return files, nil
 }
 
+// Included lists the paths of all that files include, whether or not there is something to read.
+func Included(files []File) []string {
+	var out []string
+	for _, f := range files {
+		for _, inc := range includesOf(f.Text) {
+			if at, ok := includedPath(f.Name, inc); ok {
+				out = append(out, at)
+			}
+		}
+	}
+	return out
+}
+
 // includesOf reads what a text includes, as far as it can be read.
 func includesOf(text []byte) []string {
-	var doc struct {
-		Include []string `yaml:"include"`
-	}
-	if len(text) > maxFileBytes || yaml.Unmarshal(text, &doc) != nil {
+	var doc yaml.Node
+	if len(text) > maxFileBytes || yaml.Unmarshal(text, &doc) != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return nil
 	}
-	return doc.Include
+	var names []string
+	for i, top := 0, doc.Content[0].Content; i+1 < len(top); i += 2 {
+		if top[i].Value != "include" {
+			continue
+		}
+		for _, n := range follow(top[i+1]).Content {
+			if n = follow(n); n.Kind == yaml.ScalarNode && len(names) <= maxFiles {
+				names = append(names, n.Value)
+			}
+		}
+	}
+	return names
 }
 
 // includedPath is the path of a file that is named from another one.
@@ -70,7 +92,7 @@ func (c *compiler) includes(from string, p pair, given []File) {
 			c.mistake(c.place(n), "bad_include", "", "%s is no file to include: write its path from this file, without * or a scheme", shown(n.Value))
 		case at == path.Clean(from):
 			c.mistake(c.place(n), "bad_include", "", "the file includes itself")
-		case !slices.ContainsFunc(given, func(f File) bool { return f.Name == at }):
+		case !slices.ContainsFunc(given, func(f File) bool { return path.Clean(f.Name) == at }):
 			c.mistake(c.place(n), "no_such_file", "", "%s cannot be read", shown(at))
 		}
 	}
@@ -118,7 +140,9 @@ func (c *compiler) envVariables(doc *yaml.Node, f File) {
 		case yaml.MappingNode:
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				in := sources || depth == 0 && n.Content[i].Value == "sources"
-				walk(n.Content[i], depth+1, sources && depth >= 2, true)
+				if k := follow(n.Content[i]); k.Kind == yaml.ScalarNode { // no other key means anything
+					walk(k, depth+1, sources && depth >= 2, true)
+				}
 				walk(n.Content[i+1], depth+1, in, false)
 			}
 		case yaml.SequenceNode:

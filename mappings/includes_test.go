@@ -54,6 +54,30 @@ func TestIncludes(t *testing.T) {
 	}
 }
 
+// A file is one file, however its path is written, and what is included is known also where it
+// cannot be read.
+func TestFilesByAnyPath(t *testing.T) {
+	const main = "version: 1\ninclude: [more.yaml, gone.yaml]\nvocabulary: [lead_captured]\n"
+	more := "version: 1\ninclude: [main.yaml]\nsources: { hubspot: { lifecycle: { lead: lead_captured } } }\n"
+	disk := map[string]string{"./m/../m/main.yaml": main, "m/main.yaml": main, "m/more.yaml": more}
+	files, err := Read([]string{"./m/../m/main.yaml"}, readFrom(disk), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, problems := Compile(files...)
+	if got, want := lines(problems), "./m/../m/main.yaml:2:22: \"m/gone.yaml\" cannot be read\n"; !strings.HasPrefix(got, want) || len(files) != 2 {
+		t.Errorf("%d files, %s; want 2, %s", len(files), got, want)
+	}
+	if got, want := Included(files), []string{"m/more.yaml", "m/gone.yaml", "m/main.yaml"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("included are %v, want %v", got, want)
+	}
+	files, _ = Read([]string{"./m/../m/main.yaml", "m/main.yaml"}, readFrom(disk), nil)
+	_, problems = Compile(files...)
+	if got := lines(problems); !strings.Contains(got, "m/main.yaml: the file is given twice\n") || strings.Contains(got, "already") {
+		t.Errorf("one file by two paths: %s", got)
+	}
+}
+
 func TestVariablesAreIDs(t *testing.T) {
 	text := []byte(`version: 1
 vocabulary: [proposal_sent, customer_won]

@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -170,7 +171,11 @@ func (c *compiler) program(n *yaml.Node, text, what string, env any, names []str
 		at, message = c.expressionPlace(n, text, e.From), e.Message
 	}
 	message, _, _ = strings.Cut(message, "\n")
-	switch m := unknownWord.FindStringSubmatch(message); {
+	m := unknownWord.FindStringSubmatch(message)
+	says, meant := conditionHint(message, text, lineFunctions)
+	switch {
+	case says != "":
+		message, suggestion = says, meant
 	case m != nil && slices.Contains(weighedNames, m[1]) && !slices.Contains(names, m[1]):
 		message = fmt.Sprintf("%s cannot be sent as a property: it is personal, or a value, of which a line sends the one it names (value)", m[1])
 	case m != nil:
@@ -182,6 +187,32 @@ func (c *compiler) program(n *yaml.Node, text, what string, env any, names []str
 	}
 	c.mistake(at, "bad_condition", suggestion, "%s", message)
 	return nil, false
+}
+
+// lineFunctions are what expressions over an event can call.
+var lineFunctions = []string{"lower", "upper", "trim", "len", "number"}
+
+// numberOf is the function number: what a source sent as text, as a number. absent is asked where
+// nothing stands there.
+func numberOf(absent func() (any, error)) expr.Option {
+	return expr.Function("number", func(args ...any) (any, error) {
+		switch v := args[0].(type) {
+		case nil:
+			return absent()
+		case float64:
+			return v, nil
+		case int:
+			return float64(v), nil
+		case string:
+			if v = strings.TrimSpace(v); v == "" {
+				return absent()
+			}
+			if f, err := strconv.ParseFloat(v, 64); err == nil && f-f == 0 {
+				return f, nil
+			}
+		}
+		return nil, errors.New("this is no number")
+	}, new(func(any) float64))
 }
 
 // lineLimits refuses what could cost without bound or see beyond the event.
@@ -202,7 +233,11 @@ func (l *lineLimits) Visit(node *ast.Node) {
 		*ast.ConstantNode, *ast.ConditionalNode, *ast.ChainNode:
 	case *ast.MemberNode:
 		if of, ok := n.Node.(*ast.IdentifierNode); !ok || of.Value != "properties" {
-			l.refuse(n, "", "only properties have parts: properties.plan")
+			says := "only properties have parts: properties.plan"
+			if text := bareText(n); text != "" && of != nil && !slices.Contains(weighedNames, of.Value) {
+				says += "; a text needs quotes: \"" + text + "\""
+			}
+			l.refuse(n, "", "%s", says)
 		} else if name, ok := n.Property.(*ast.StringNode); !ok {
 			l.refuse(n, "", "the name of a property must be written out")
 		} else {
@@ -212,8 +247,10 @@ func (l *lineLimits) Visit(node *ast.Node) {
 		l.operator(n, n.Operator)
 	case *ast.BinaryNode:
 		l.operator(n, n.Operator)
-		if _, isText := n.Right.(*ast.StringNode); n.Operator == "matches" && !isText {
-			l.refuse(n, "", "matches needs a pattern written in quotes")
+		if n.Operator == "matches" {
+			if why := badPattern(n); why != "" {
+				l.refuse(n, "", "%s", why)
+			}
 		}
 		l.lowered(n)
 	default:
@@ -263,7 +300,8 @@ func (c *compiler) lineCondition(n *yaml.Node) *vm.Program {
 	if !ok {
 		return nil
 	}
-	program, ok := c.program(n, text, "the condition", &weighed{}, weighedNames, expr.AsBool())
+	program, ok := c.program(n, text, "the condition", &weighed{}, weighedNames, expr.AsBool(),
+		numberOf(func() (any, error) { return 0.0, nil })) // as a value that was not given
 	if !ok {
 		return nil
 	}
@@ -300,7 +338,12 @@ func (c *compiler) lineExpression(n *yaml.Node, what string) *vm.Program {
 		c.mistake(c.place(n), "bad_condition", "", "%s has nothing behind its =", what)
 		return nil
 	}
-	program, _ := c.program(n, text, "the expression", &said{}, saidNames)
+	program, ok := c.program(n, text, "the expression", &said{}, saidNames,
+		numberOf(func() (any, error) { return nil, errAbsent }))
+	if ok && !single(program) {
+		c.mistake(c.place(n), "bad_expression", "", "%s comes to a list or to nothing, and must come to one text, number or yes or no", what)
+		return nil
+	}
 	return program
 }
 
@@ -310,7 +353,7 @@ func scalar(v any) (any, bool) {
 	switch t := v.(type) {
 	case string:
 		t = strings.TrimSpace(t)
-		return t, t != "" && !address.MatchString(t)
+		return t, t != "" && len(t) <= maxOperand && !address.MatchString(t)
 	case bool:
 		return t, true
 	case int:

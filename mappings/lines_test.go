@@ -18,7 +18,7 @@ func wonEvent() *canonical.Event {
 		Object: canonical.Object{Type: "deal", ID: "9"}, Pipeline: "emea", RawStage: "closedwon",
 		Contact: canonical.Contact{Email: "Ada@Example.com", Country: "de"}, Company: canonical.Company{Domain: "www.Example.com", Name: "Example", Tier: "tier_1"},
 		Revenue:    &canonical.Revenue{Amount: cash("36000"), ARR: cash("12000.1"), Currency: "USD", BillingPeriod: "annual"},
-		Properties: map[string]any{"plan": "pro", "seats": json.Number("40"), "owner_mail": "sam@example.com", "nested": map[string]any{"a": 1}},
+		Properties: map[string]any{"plan": "pro", "seats": json.Number("40"), "score": "80", "blank": " ", "long": strings.Repeat("x", maxOperand), "owner_mail": "sam@example.com", "nested": map[string]any{"a": 1}},
 	}
 }
 
@@ -47,6 +47,10 @@ func TestConditionsOfLines(t *testing.T) {
 		`(properties.absent ?? "none") == "none"`:            true,
 		`occurred_on < "2026-10-01"`:                         true,
 		`not reported`:                                       true,
+		`number(properties.seats) == 40`:                     true,
+		`number(properties.score) >= 79.5`:                   true,
+		`number(properties.absent) >= 50`:                    false,
+		`number(properties.blank) == 0`:                      true,
 	} {
 		r := routeOf(t, "destinations:\n  meta:\n    customer_won: { event: Lead, when: '"+when+"' }\n", wonEvent())
 		if r.NotMeant == want || r.Broken != "" {
@@ -55,6 +59,15 @@ func TestConditionsOfLines(t *testing.T) {
 	}
 	if r := routeOf(t, "destinations:\n  meta:\n    customer_won: { event: Lead, when: 'properties.nested > 5' }\n", wonEvent()); r.Broken == "" || strings.Contains(r.Broken, "nested") {
 		t.Errorf("a condition that cannot be evaluated: %+v", r)
+	}
+}
+
+// A number that is none, and a text compared with a number, hold the event.
+func TestWhatIsNoNumber(t *testing.T) {
+	for _, when := range []string{`number(properties.plan) > 5`, `properties.score > 5`, `number(properties.nested) > 5`} {
+		if r := routeOf(t, "destinations:\n  meta:\n    customer_won: { event: Lead, when: '"+when+"' }\n", wonEvent()); r.Broken == "" {
+			t.Errorf("%s: %+v", when, r)
+		}
 	}
 }
 
@@ -79,10 +92,14 @@ func TestPropertiesOfLines(t *testing.T) {
         mail: = properties.owner_mail
         list: = properties.nested
         broken: = upper(properties.absent)
+        score: = number(properties.score)
+        unscored: = number(properties.absent)
+        unnumbered: = number(properties.plan)
+        long: = properties.long + properties.long
         count: 3
 `)
 	r, _ := m.RouteOf("meta", "meta", e)
-	want := map[string]any{"team": "sales", "land": "DE", "tier": "tier_1", "plan": "pro", "seats": 42.0, "what": "Example (new)", "big": true, "count": int64(3)}
+	want := map[string]any{"team": "sales", "land": "DE", "tier": "tier_1", "plan": "pro", "seats": 42.0, "what": "Example (new)", "big": true, "count": int64(3), "score": 80.0}
 	if !reflect.DeepEqual(r.Properties, want) {
 		t.Errorf("got  %v\nwant %v", r.Properties, want)
 	}

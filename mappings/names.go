@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/text/unicode/norm"
+
 	"tributary/canonical"
 )
 
@@ -71,17 +73,17 @@ func (c *compiler) allNames() []string {
 }
 
 // fold gives a raw value or label in the one form in which it is compared: small
-// letters, no white space. "Marketing Qualified Lead" and "marketingqualifiedlead" are
-// one.
+// letters, no white space and nothing that cannot be seen, accents in one character.
+// "Marketing Qualified Lead" and "marketingqualifiedlead" are one.
 func fold(s string) string {
 	for i := 0; i < len(s); i++ {
 		if b := s[i]; b >= 0x80 || 'A' <= b && b <= 'Z' || b <= ' ' {
-			return strings.ToLower(strings.Map(func(r rune) rune {
-				if unicode.IsSpace(r) {
+			return norm.NFC.String(strings.ToLower(strings.Map(func(r rune) rune {
+				if unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) {
 					return -1
 				}
 				return r
-			}, s))
+			}, s)))
 		}
 	}
 	return s

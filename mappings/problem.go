@@ -66,11 +66,13 @@ func (ps *problems) warn(at place, code, suggestion, format string, args ...any)
 }
 
 func (ps *problems) add(at place, code, suggestion, message string, warning bool) {
-	if len(ps.list) > maxProblems {
+	if ps.full() {
+		last := &ps.list[maxProblems] // stands for all that are not shown
+		last.Warning = last.Warning && warning
 		return
 	}
 	if len(ps.list) == maxProblems {
-		code, suggestion, message, warning = "too_many_problems", "", "there are more problems; mend these first", false
+		code, suggestion, message = "too_many_problems", "", "there are more problems; mend these first"
 	}
 	if hideAddresses(suggestion) != suggestion {
 		suggestion = ""
@@ -78,6 +80,9 @@ func (ps *problems) add(at place, code, suggestion, message string, warning bool
 	ps.list = append(ps.list, Problem{File: at.file, Line: at.line, Column: at.col, Code: code,
 		Message: hideAddresses(message), Suggestion: suggestion, Warning: warning})
 }
+
+// full is true once nothing more is reported.
+func (ps *problems) full() bool { return len(ps.list) > maxProblems }
 
 // sorted gives the problems in the order of the text.
 func (ps *problems) sorted(files []File) []Problem {
@@ -88,7 +93,7 @@ func (ps *problems) sorted(files []File) []Problem {
 	slices.SortStableFunc(ps.list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return ps.list
+	return slices.Compact(ps.list) // what stands behind an anchor is read once for each alias
 }
 
 var address = regexp.MustCompile(`[^\s"'@<>(),;]+@[^\s"'@<>(),;]+`)
@@ -111,16 +116,22 @@ func shown(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
+// maxCandidates bounds the work of one suggestion.
+const maxCandidates = 1000
+
 // nearest gives the candidate that a word was perhaps meant to be, quoted, or "".
 // Candidates are asked in order, so that the answer is always the same.
 func nearest(word string, candidates []string) string {
-	plain := func(s string) string { return strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(s)) }
+	plain := func(s string) string { return joints.Replace(strings.ToLower(s)) }
 	w := plain(word)
 	if len(w) > 100 {
 		return ""
 	}
 	best, least := "", max(1, len(w)/3)+1
-	for _, c := range candidates {
+	for _, c := range candidates[:min(len(candidates), maxCandidates)] {
+		if longer, shorter := max(len(c), len(w)), min(len(c), len(w)); longer-shorter >= utf8.UTFMax*least {
+			continue
+		}
 		if d := distance(w, plain(c)); d < least {
 			best, least = c, d
 		}
@@ -130,6 +141,9 @@ func nearest(word string, candidates []string) string {
 	}
 	return fmt.Sprintf("%q", best)
 }
+
+// joints are what stands between the words of one name.
+var joints = strings.NewReplacer("-", "_", " ", "_")
 
 // distance counts the letters to insert, delete, replace or swap with their neighbour.
 func distance(a, b string) int {

@@ -1,6 +1,8 @@
 package mappings
 
 import (
+	"strings"
+
 	"github.com/expr-lang/expr/vm"
 	"gopkg.in/yaml.v3"
 
@@ -11,6 +13,7 @@ import (
 // taken for nothing (quarantine).
 type markRule struct {
 	when   condition
+	says   string // the condition as it is written
 	reason string
 	at     string // file:line
 	from   place
@@ -47,7 +50,7 @@ func (c *compiler) markRules(n *yaml.Node, what, does string) []markRule {
 		}
 		cond, compiled := c.condition(when.value, does+"s")
 		if ok && compiled {
-			out = append(out, markRule{when: cond, reason: word, at: c.place(item).String(), from: c.place(item)})
+			out = append(out, markRule{when: cond, says: strings.TrimSpace(follow(when.value).Value), reason: word, at: c.place(item).String(), from: c.place(item)})
 		}
 	}
 	return out

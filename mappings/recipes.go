@@ -130,6 +130,9 @@ func (c *compiler) recipeParts(n *yaml.Node) []string {
 	var out []string
 	tells := false
 	for _, item := range c.words(n, "parts") {
+		if len(out) > maxParts {
+			break
+		}
 		part := strings.TrimSpace(item.Value)
 		property, own := strings.CutPrefix(part, propertyPart)
 		switch {

@@ -134,7 +134,7 @@ func TestQuarantineRules(t *testing.T) {
 	merge := canonical.Report{Subject: canonical.SubjectMerge, Contact: spam.Contact}
 	for _, r := range []canonical.Report{spam, merge} {
 		got := m.Apply(r, crm())
-		if got.Event != nil || got.Quarantine == nil || got.Quarantine.Code != "spam" || got.Quarantine.Detail != "by the quarantine rule at m.yaml:27" {
+		if got.Event != nil || got.Quarantine == nil || got.Quarantine.Code != "spam" || got.Quarantine.Detail != "by the quarantine rule at m.yaml:27" || got.QuarantinedBy != "m.yaml:27" {
 			t.Errorf("%s: %+v", r.Subject, got.Quarantine)
 		}
 	}

@@ -66,6 +66,11 @@ func TestRevenueOfADeal(t *testing.T) {
 			&canonical.Revenue{Amount: cash("9"), BillingPeriod: "annual"}, map[string]any{"t": "12"}, &canonical.Revenue{Amount: cash("9"), ARR: cash("9"), BillingPeriod: "annual", TermMonths: 12}},
 		{"no line fits without a term", "revenue:\n  amount_means:\n    - { term_up_to: 12 months, means: arr }\n", &canonical.Revenue{Amount: cash("9")}, nil, &canonical.Revenue{Amount: cash("9")}},
 
+		{"a currency by property", "revenue: { currency: { property: cur, default: EUR } }\n", &canonical.Revenue{Amount: cash("9"), Currency: "USD"}, map[string]any{"cur": " gbp "}, &canonical.Revenue{Amount: cash("9"), Currency: "GBP"}},
+		{"no currency is the default", "revenue: { currency: { property: cur, default: EUR } }\n", &canonical.Revenue{Amount: cash("9")}, nil, &canonical.Revenue{Amount: cash("9"), Currency: "EUR"}},
+		{"a currency that is none is not the default", "revenue: { currency: { property: cur, default: EUR } }\n", &canonical.Revenue{Amount: cash("9")}, map[string]any{"cur": "pounds"}, &canonical.Revenue{Amount: cash("9")}},
+		{"nor is the code for tests", "revenue: { currency: { property: cur, default: EUR } }\n", &canonical.Revenue{Amount: cash("9")}, map[string]any{"cur": "XTS"}, &canonical.Revenue{Amount: cash("9")}},
+		{"the next property may know", "revenue: { currency: { property: [cur, other], default: EUR } }\n", &canonical.Revenue{Amount: cash("9")}, map[string]any{"cur": "pounds", "other": "CHF"}, &canonical.Revenue{Amount: cash("9"), Currency: "CHF"}},
 		{"a derivation", "revenue: { derive: { arr: \"= mrr * 12\" } }\n", &canonical.Revenue{MRR: cash("83.33"), Currency: "USD"}, nil, &canonical.Revenue{MRR: cash("83.33"), ARR: cash("999.96"), Currency: "USD"}},
 		{"a value that was given stays", "revenue: { derive: { arr: \"= mrr * 12\" } }\n", &canonical.Revenue{MRR: cash("1"), ARR: cash("7")}, nil, &canonical.Revenue{MRR: cash("1"), ARR: cash("7")}},
 		{"a derivation sees no other one", "revenue: { derive: { arr: \"= mrr * 12\", acv: = arr } }\n", &canonical.Revenue{MRR: cash("1")}, nil, &canonical.Revenue{MRR: cash("1"), ARR: cash("12")}},

@@ -15,11 +15,14 @@ type Rule struct {
 	Table   string // lifecycle, deals Renewals, events, ignore, …
 	Raw     string // what the source says, in small letters; the condition's reason for ignore and quarantine
 	Name    string // the canonical name; "" for ignore and quarantine
+	When    string // the condition of ignore and quarantine
 }
 
 // Key names the rule whatever line it stands on, so that it is known again in another version of
 // the text.
-func (r Rule) Key() string { return strings.Join([]string{r.Section, r.Table, r.Raw, r.Name}, "\x00") }
+func (r Rule) Key() string {
+	return strings.Join([]string{r.Section, r.Table, r.Raw, r.Name, r.When}, "\x00")
+}
 
 // Rules lists every rule of the text by section and in the order of its lines. Aliases of names
 // are none.
@@ -68,14 +71,18 @@ func (m *Mapping) Rules() []Rule {
 			out = append(out, list[i])
 		}
 		for _, r := range s.ignore {
-			out = append(out, Rule{At: r.at, Section: key, Table: "ignore", Raw: r.reason})
+			out = append(out, Rule{At: r.at, Section: key, Table: "ignore", Raw: r.reason, When: r.says})
 		}
 		for _, r := range s.quarantine {
-			out = append(out, Rule{At: r.at, Section: key, Table: "quarantine", Raw: r.reason})
+			out = append(out, Rule{At: r.at, Section: key, Table: "quarantine", Raw: r.reason, When: r.says})
 		}
 	}
 	return out
 }
+
+// Recycle is what becomes of a step back to a name: "" it is not sent, or one of the canonical
+// Recycle words.
+func (m *Mapping) Recycle(name string) string { return m.names[name].recycle }
 
 // AlwaysExists is true for a name that events have without any line of a mapping.
 func AlwaysExists(name string) bool {

@@ -22,11 +22,11 @@ sources:
 		t.Fatal(problems)
 	}
 	want := []Rule{
-		{"m.yaml:5", "hubspot", "lifecycle", "lead", "lead_captured"},
-		{"m.yaml:5", "hubspot", "lifecycle", "subscriber", "lead_captured"},
-		{"m.yaml:8", "hubspot", "deals renewals", "closedwon", "customer_won"},
-		{"m.yaml:10", "hubspot", "ignore", "internal_test", ""},
-		{"m.yaml:14", "pixel", "events", "demo_watched", "custom_event"},
+		{"m.yaml:5", "hubspot", "lifecycle", "lead", "lead_captured", ""},
+		{"m.yaml:5", "hubspot", "lifecycle", "subscriber", "lead_captured", ""},
+		{"m.yaml:8", "hubspot", "deals renewals", "closedwon", "customer_won", ""},
+		{"m.yaml:10", "hubspot", "ignore", "internal_test", "", `email endsWith "@example.com"`},
+		{"m.yaml:14", "pixel", "events", "demo_watched", "custom_event", ""},
 	}
 	got := m.Rules()
 	if len(got) != len(want) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // A key is one key of the language with what editors show of it. The compiler takes the
@@ -80,6 +81,11 @@ func pattern(p string) schema { return schema{"type": "string", "pattern": p} }
 func text() schema            { return schema{"type": "string", "minLength": 1} }
 func anyWord() schema         { return schema{"type": []string{"string", "number", "boolean"}} }
 
+// wholeNumber is one, also in quotes.
+func wholeNumber(from, to int) schema {
+	return schema{"type": []string{"integer", "string"}, "minimum": from, "maximum": to, "pattern": `^[0-9]+$`}
+}
+
 // is makes a key's schema one that is always the same.
 func is(s schema) func() schema { return func() schema { return s } }
 
@@ -92,7 +98,7 @@ func definitions() schema {
 		"table":      tableOf(schema{"$ref": "#/definitions/name"}),
 		"basis":      enum(append(slices.Clone(bases[1:]), "contract_value")...),
 		"value":      enum(append(append([]string{"none"}, bases...), "contract_value")...),
-		"missing":    anyOf(enum(missingWords()...), group(keys{{"use", "The value that is sent instead.", func() schema { return enum(append(slices.Clone(bases), "contract_value")...) }}})),
+		"missing":    anyOf(enum(missingWords()...), pattern(`^use: *(`+strings.Join(append(slices.Clone(bases), "contract_value"), "|")+`)$`), group(keys{{"use", "The value that is sent instead.", func() schema { return enum(append(slices.Clone(bases), "contract_value")...) }}})),
 		"properties": schema{"type": []string{"string", "array"}, "items": schema{"type": "string"}, "description": "The internal name of a property; of a list, the first that is given."},
 		"currency":   pattern(`^[A-Z]{3}$`),
 		"formula":    pattern(`^\s*=`),
@@ -160,7 +166,7 @@ var topKeys = keys{
 }
 
 var lineKeys = keys{
-	{"event", "The vendor's event name, as Meta shows it; at HubSpot the name in the timeline.", is(schema{"type": "string", "minLength": 1, "maxLength": maxVendorName})},
+	{"event", "The vendor's event name, as Meta shows it; at HubSpot the name in the timeline.", is(schema{"type": []string{"string", "number"}, "minLength": 1, "maxLength": maxVendorName})},
 	{"rule", "LinkedIn: one or several names of conversion rules, bound to ids in the destination's configuration.", is(oneOrList(pattern(nameShape)))},
 	{"value", "The one value that is sent. All others stay inside.", func() schema { return ref("value") }},
 	{"if_missing", "What to do where that value was not given.", func() schema { return ref("missing") }},
@@ -169,7 +175,7 @@ var lineKeys = keys{
 	{"match", "By which of the vendor's keys the person may be found; without it, by all that are known.", is(oneOrList(text()))},
 	{"consent", "What the person must have said of advertising: required, not_denied (the default) or ignore.", func() schema { return enum(consents...) }},
 	{"when", "A condition: the event is sent only where it holds.", is(text())},
-	{"delay", "How long after it happened the event is decided on: 30m, 6h, 2d.", is(pattern(`^[0-9.]+(ms|s|m|h|d)([0-9.]+(ms|s|m|h))*$`))},
+	{"delay", "How long after it happened the event is decided on: 30m, 6h, 2d.", is(pattern(`^[+]?[0-9.]+(ms|s|m|h|d)([0-9.]+(ms|s|m|h))*$`))},
 	{"accounts", "The configured destinations that the line is for; without it, all of the kind.", is(oneOrList(text()))},
 }
 
@@ -222,7 +228,7 @@ var rateKeys = keys{
 }
 
 var meaningKeys = keys{
-	{"billing_period", "Only for deals with this billing period.", is(text())},
+	{"billing_period", "Only for deals with this billing period.", is(anyWord())},
 	{"term_up_to", "Only for contracts that run at most this long: 12 months, 1 year.", is(text())},
 	{"term_over", "Only for contracts that run longer than this.", is(text())},
 	{"means", "What the amount then is.", func() schema { return ref("basis") }},
@@ -232,7 +238,7 @@ var expansionKeys = keys{
 	{"difference_to", "For each value, the property of the deal that holds what it was before.", func() schema {
 		var ks keys
 		for _, b := range append(slices.Clone(bases), "contract_value") {
-			ks = append(ks, key{b, "", func() schema { return text() }})
+			ks = append(ks, key{b, "", func() schema { return ref("properties") }})
 		}
 		return group(ks)
 	}},
@@ -258,5 +264,5 @@ var fieldKeys = keys{
 	{"type", "The property's type.", func() schema { return enum(fieldTypes...) }},
 	{"from", "properties.<name>, first_touch.<field>, last_touch.<field>, a field of the event, or an expression that begins with =.", is(text())},
 	{"options", "Of an enumeration: its internal values.", is(list(anyWord()))},
-	{"label", "What HubSpot shows.", is(text())},
+	{"label", "What HubSpot shows.", is(anyWord())},
 }

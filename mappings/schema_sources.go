@@ -13,7 +13,7 @@ var vocabularyKeys = keys{
 	{"aliases", "Other words for the name.", is(list(anyWord()))},
 	{"count", "How often it is sent: once, every time, or once for each person.", func() schema { return enum(oftens...) }},
 	{"recycle", "What becomes of a step back to it.", func() schema { return enum(recycles...) }},
-	{"rank", "Its place in the funnel, where two names share one or places are left free.", is(schema{"type": "integer", "minimum": 1, "maximum": maxRank})},
+	{"rank", "Its place in the funnel, where two names share one or places are left free.", is(wholeNumber(1, maxRank))},
 }
 
 var sourceKeys = keys{
@@ -57,7 +57,7 @@ var jsonKeys = keys{
 
 var recipeKeys = keys{
 	{"event", "A canonical name, or \"*\".", is(text())},
-	{"recipe", "The recipe's number, kept with every id that it made.", is(schema{"type": "integer", "minimum": firstRecipe, "maximum": lastRecipe})},
+	{"recipe", "The recipe's number, kept with every id that it made.", is(wholeNumber(firstRecipe, lastRecipe))},
 	{"parts", "What the id is made of.", func() schema { return list(anyOf(enum(recipeParts...), pattern(`^properties\..`))) }},
 	{"from", "The time from which it holds, by when the event happened.", is(text())},
 }

@@ -47,6 +47,21 @@ func TestGoodMappingsFitTheSchema(t *testing.T) {
 			v.fits(t, fmt.Sprintf("docs/mapping.md, example %d", i), whole(block[2]))
 		}
 	}
+	for _, odd := range []string{
+		"ids: [{event: customer_won, recipe: \"2\", parts: [object_id, properties.a b], from: 2027-01-01}]",
+		"destinations: {meta: {customer_won: {event: 404, value: contract_value, if_missing: 'use: arr', delay: +1h, match: em}}}",
+		"destinations: {meta: {customer_won: {event: Won, value: amount, if_missing: {use: contract_value}, delay: 1.5d}}}",
+		"revenue: {amount_means: [{billing_period: 12, means: arr}]}",
+		"revenue: {amount_means: {annual: arr, 12: tcv}, derive: {contract_value: ' = mrr * 2'}}",
+		"revenue: {expansion: {names: [customer_won], difference_to: {arr: [was]}}, currency: {rates: [{from: USD, to: EUR, rate: 0.92, since: 2026-01-01}]}}",
+		"contact_properties: {fields: {email: none, plan: {type: enumeration, options: [1, 2], label: 5}}}",
+		"sources: {hubspot: {lifecycle: {1234: customer_won, true: customer_won}, associations: {36: customer_won}}, crm: {}}",
+		"sources: {billing: {json: {event: 404, each: '$.a[*]', fields: {email: $.a, amount: 5, properties.x: true}}}}",
+	} {
+		text := "version: \"1\"\nvocabulary: [lead_captured, {customer_won: {rank: \"3\", aliases: [5]}}]\n" + odd + "\n"
+		mustCompile(t, text)
+		v.fits(t, odd, text)
+	}
 	for _, c := range [][2]string{
 		{"version: 1\ndestination: {}\n", "destination"},
 		{"version: 2\n", "version"},

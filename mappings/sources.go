@@ -118,6 +118,13 @@ func (c *compiler) table(n *yaml.Node, what string, into map[string]rule) map[st
 			c.mistake(line.at, "duplicate_key", "", "%s stands twice in %s; it is at %s already", shown(line.key.Value), what, before.at)
 			continue
 		}
+		if key == anyName {
+			c.mistake(line.at, "no_pattern", "", "\"*\" stands for no value here: %s names each one; what no line names stays as the reference says", what)
+			continue
+		}
+		if strings.HasPrefix(key, anyName) || strings.HasSuffix(key, anyName) {
+			c.warn(line.at, "no_pattern", "", "%s is taken as it stands, star and all: there are no patterns in %s", shown(line.key.Value), what)
+		}
 		if r, ok := c.becomes(line); ok {
 			into[key] = r
 		}
@@ -131,7 +138,7 @@ func (c *compiler) turnedRound(left string, right *yaml.Node) bool {
 		_, named := c.m.names[strings.TrimSpace(s)]
 		return named
 	}
-	return right.Kind == yaml.ScalarNode && !isNothing(right) && isName(left) && !isName(right.Value) && nearest(strings.TrimSpace(right.Value), c.allNames()) == "" &&
+	return right.Kind == yaml.ScalarNode && !isNothing(right) && isName(left) && !isName(right.Value) && c.nearestName(strings.TrimSpace(right.Value)) == "" &&
 		c.m.aliases[fold(right.Value)].name == ""
 }
 

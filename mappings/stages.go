@@ -1,6 +1,7 @@
 package mappings
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -286,7 +287,33 @@ func (c *compiler) unknownName(at place, word string) {
 		c.mistake(at, "unknown_name", shown(of.name), "%s is an alias; here the name itself must stand", shown(word))
 		return
 	}
-	c.mistake(at, "unknown_name", nearest(word, c.allNames()), "%s is not in the vocabulary", shown(word))
+	c.mistake(at, "unknown_name", cmp.Or(c.nearestName(word), c.beginsWith(word)), "%s is not in the vocabulary", shown(word))
+}
+
+// beginsWith gives the one name that a word is the first word of, quoted, or "".
+func (c *compiler) beginsWith(word string) string {
+	found := ""
+	for _, name := range c.m.vocabulary {
+		if !c.full() && word != "" && strings.HasPrefix(name, snake(word)+"_") {
+			if found != "" {
+				return ""
+			}
+			found = shown(name)
+		}
+	}
+	return found
+}
+
+// nearestName gives the name that a word was perhaps meant to be; none once nothing more is
+// reported.
+func (c *compiler) nearestName(word string) string {
+	if c.full() {
+		return ""
+	}
+	if c.every == nil { // the vocabulary is whole by now
+		c.every = c.allNames()
+	}
+	return nearest(word, c.every)
 }
 
 // countedBy reads which object's reports count a name. It runs after sources: what the

@@ -115,6 +115,10 @@ func (c *compiler) sum(n *yaml.Node, text string) *sum {
 		c.badExpression(n, text, err)
 		return nil
 	}
+	if !single(program) {
+		c.mistake(c.place(n), "bad_expression", "", "the expression comes to a list or to nothing, and must come to one text, number or yes or no")
+		return nil
+	}
 	e.program = program
 	return e
 }
@@ -191,6 +195,16 @@ func (e *sum) fits(as int, known bool) bool {
 	return t == nil || t.Kind() != reflect.Bool || !known || as == asFlag
 }
 
+// single is false for an expression that can only come to a list, a group or nothing.
+func single(p *vm.Program) bool {
+	n := p.Node()
+	if _, none := n.(*ast.NilNode); none {
+		return false
+	}
+	t := n.Type()
+	return t == nil || !slices.Contains([]reflect.Kind{reflect.Slice, reflect.Array, reflect.Map}, t.Kind())
+}
+
 // value computes the expression over a body: text, a number or a yes or no; nil where
 // there is nothing.
 func (e *sum) value(body any) (any, error) {
@@ -256,8 +270,10 @@ func (l *sumLimits) Visit(node *ast.Node) {
 		if !slices.Contains(sumOperators, n.Operator) {
 			refuse(n, fmt.Sprintf("%q is not part of expressions", n.Operator))
 		}
-		if _, constant := n.Right.(*ast.StringNode); n.Operator == "matches" && !constant {
-			refuse(n, "matches needs a pattern written in quotes")
+		if n.Operator == "matches" {
+			if why := badPattern(n); why != "" {
+				refuse(n, why)
+			}
 		}
 	default:
 		refuse(*node, "expressions compute over paths: no variables, loops or parts of values")

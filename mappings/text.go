@@ -17,7 +17,7 @@ import (
 const (
 	maxFileBytes = 1 << 20
 	maxFiles     = 100
-	maxPairs     = 200_000 // keys looked at, aliases followed included
+	maxPairs     = 200_000 // keys and entries of lists looked at, aliases followed included
 	maxMerge     = 8       // << within << within …
 )
 
@@ -73,11 +73,14 @@ func (c *compiler) syntax(f File, err error) {
 		}
 	}
 	if m := unknownAnchor.FindStringSubmatch(parts[2]); m != nil {
-		if i := bytes.Index(f.Text, []byte("*"+m[1])); i >= 0 {
-			before := f.Text[:i]
-			at.line, at.col = bytes.Count(before, []byte("\n"))+1, len(before)-bytes.LastIndexByte(before, '\n')
-		}
+		at.line, at.col = aliasPlace(f.Text, m[1])
 		c.mistake(at, "syntax", "", "no anchor &%s stands before this *%s", m[1], m[1])
+		return
+	}
+	if i := bytes.IndexFunc(f.Text, controls); i >= 0 && strings.Contains(parts[2], "control characters are not allowed") {
+		before := f.Text[:i]
+		at.line, at.col = bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1
+		c.mistake(at, "syntax", "", "here stands a character that is no text (%U); delete it", f.Text[i])
 		return
 	}
 	lines := bytes.Split(f.Text, []byte("\n"))
@@ -87,10 +90,25 @@ func (c *compiler) syntax(f File, err error) {
 	c.mistake(at, "syntax", "", "this is not YAML: %s%s", parts[2], syntaxHint(parts[2], string(line), string(line[at.col-1:])))
 }
 
+// controls is true for what YAML takes in no text.
+func controls(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }
+
 // countedFromZero is what the YAML parser says with a line number that is one too low.
 var countedFromZero = regexp.MustCompile(`^did not find expected (?:<document start>|node content|'-' indicator|key|',' or '[\]}]')`)
 
 var unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+
+// aliasPlace finds the first alias of a name, comments left out; 1, 1 where the text does not
+// show it.
+func aliasPlace(text []byte, name string) (line, column int) {
+	word := regexp.MustCompile(`(?:^|[\s\[{,:-])(\*` + regexp.QuoteMeta(name) + `)(?:[\s,\]}:]|$)`)
+	for i, l := range bytes.Split(text, []byte("\n")) {
+		if m := word.FindSubmatchIndex(l); m != nil && !bytes.HasPrefix(bytes.TrimSpace(l), []byte("#")) {
+			return i + 1, utf8.RuneCount(l[:m[2]]) + 1
+		}
+	}
+	return 1, 1
+}
 
 func invalidUTF8(f File) place {
 	line, col := 1, 1
@@ -150,16 +168,12 @@ func (c *compiler) ownPairs(n *yaml.Node, what string, same func(string) string,
 		c.mistake(c.place(n), "wrong_type", "", "%s must be a group of keys, not %s%s", what, kindOf(n), groupHint(n))
 		return nil
 	}
+	if !c.look(n, 1+len(n.Content)/2) {
+		return nil
+	}
 	var own, merged []pair
 	first := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if c.looked++; c.looked > maxPairs {
-			if !c.tooMany {
-				c.tooMany = true
-				c.mistake(c.place(n), "too_large", "", "the mapping has more than %d keys", maxPairs)
-			}
-			return nil
-		}
 		written := n.Content[i]
 		key, value := follow(written), follow(n.Content[i+1])
 		at := c.place(written)
@@ -183,6 +197,15 @@ func (c *compiler) ownPairs(n *yaml.Node, what string, same func(string) string,
 	return append(own, merged...)
 }
 
+// look counts what is read; false once it is more than maxPairs, which is a mistake.
+func (c *compiler) look(n *yaml.Node, more int) bool {
+	if c.looked += more; c.looked > maxPairs && !c.tooMany {
+		c.tooMany = true
+		c.mistake(c.place(n), "too_large", "", "the mapping has more than %d keys and entries of lists", maxPairs)
+	}
+	return !c.tooMany
+}
+
 func (c *compiler) merged(n *yaml.Node, what string, same func(string) string, depth int) []pair {
 	if depth >= maxMerge {
 		c.mistake(c.place(n), "too_deep", "", "<< within << goes deeper than %d levels", maxMerge)
@@ -193,6 +216,9 @@ func (c *compiler) merged(n *yaml.Node, what string, same func(string) string, d
 	}
 	var out []pair
 	for _, item := range n.Content {
+		if c.tooMany {
+			return nil
+		}
 		out = append(out, c.ownPairs(item, what, same, depth+1)...)
 	}
 	return out
@@ -229,6 +255,9 @@ func (c *compiler) words(n *yaml.Node, what string) []*yaml.Node {
 	n = follow(n)
 	if n.Kind != yaml.SequenceNode {
 		c.mistake(c.place(n), "wrong_type", "", "%s must be a list, not %s", what, kindOf(n))
+		return nil
+	}
+	if !c.look(n, len(n.Content)) {
 		return nil
 	}
 	var out []*yaml.Node

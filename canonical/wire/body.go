@@ -68,14 +68,14 @@ func (rd *reader) read(b *body) {
 		rd.happened(b.time(b.changed))
 	case dealStage, dealCreated:
 		b.dealStage()
-	case merged:
+	case merged, unmerged:
 		b.merge()
 	case changed, identified:
 		r.Subject = canonical.SubjectProperty
 		r.Object = b.about()
 		rd.happened(b.time(b.changed))
-	case deleted:
-		r.Subject = canonical.SubjectDeletion
+	case deleted, restored:
+		r.Subject, r.Restored = canonical.SubjectDeletion, b.kind == restored
 		r.Object = b.about()
 		rd.happened(b.time(b.changed))
 	case custom:
@@ -262,7 +262,7 @@ func (b *body) dealStage() {
 }
 
 // merge reads {"event":"contact.merged","contact":{"id":…,"merged_ids":[…]}}; the ids
-// may also stand at the top as survivor_id and merged_ids.
+// may also stand at the top as survivor_id and merged_ids. contact.unmerged has the same.
 func (b *body) merge() {
 	rd, r := b.rd, &b.rd.report
 	r.Subject = canonical.SubjectMerge
@@ -273,6 +273,9 @@ func (b *body) merge() {
 	survivor := first(b.key("survivor_id", "survivor", "new_object_id", "primary_object_id"), of.key("survivor_id", "primary_id"), id)
 	keys := []string{"merged_ids", "merged_object_ids", "merged", "merged_contact_ids", "merged_company_ids"}
 	rd.merge(b.object, survivor, append(b.list(keys...), of.list(keys...)...))
+	if r.Merge != nil {
+		r.Merge.Undone = b.kind == unmerged
+	}
 	rd.happened(b.time(b.changed))
 }
 

@@ -86,7 +86,7 @@ func Properties(objectType string) []string {
 			"hs_legal_basis",
 		}
 	case "company":
-		return []string{"domain", "name", "hubspot_owner_id", "hs_is_target_account", "hs_ideal_customer_profile", "lifecyclestage"}
+		return []string{"domain", "name", "hubspot_owner_id", "hs_is_target_account", "hs_ideal_customer_profile", "hs_parent_company_id", "lifecyclestage"}
 	case "deal":
 		return []string{
 			"dealname", "dealstage", "pipeline", "amount", "deal_currency_code", "hs_mrr", "hs_arr", "hs_acv", "hs_tcv", "closedate",
@@ -116,10 +116,11 @@ func (rd *reader) hubspot(n node) {
 		r.Subject = canonical.SubjectProperty
 		rd.context(w.object, n.objectID())
 	case w.change == "deletion", w.change == "privacyDeletion", w.change == "restore":
-		r.Subject = canonical.SubjectDeletion
+		r.Subject, r.Restored = canonical.SubjectDeletion, w.change == "restore"
 		r.Object = rd.object(w.object, n.objectID())
 		if w.object == "contact" {
 			rd.contactID(r.Object.ID)
+			r.Forgotten = w.change == "privacyDeletion"
 		}
 	case w.change == "merge":
 		rd.webhookMerge(n, w.object)

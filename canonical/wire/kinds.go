@@ -12,8 +12,10 @@ const (
 	dealStage
 	dealCreated
 	merged
+	unmerged
 	changed
 	deleted
+	restored
 	pageView
 	form
 	adClick
@@ -50,6 +52,9 @@ var kinds = map[string]struct {
 	"company_merged": {merged, "company"},
 	"company.merge":  {merged, "company"},
 
+	"contact.unmerged": {unmerged, "contact"},
+	"company.unmerged": {unmerged, "company"},
+
 	"contact.created": {changed, "contact"},
 	"contact.updated": {changed, "contact"},
 	"company.created": {changed, "company"},
@@ -58,6 +63,10 @@ var kinds = map[string]struct {
 	"contact.deleted": {deleted, "contact"},
 	"company.deleted": {deleted, "company"},
 	"deal.deleted":    {deleted, "deal"},
+
+	"contact.restored": {restored, "contact"},
+	"company.restored": {restored, "company"},
+	"deal.restored":    {restored, "deal"},
 
 	"page_view":      {pageView, "page"},
 	"pageview":       {pageView, "page"},

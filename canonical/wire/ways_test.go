@@ -185,8 +185,10 @@ func TestOtherWebhooks(t *testing.T) {
 				return r.Properties["property"] == "city" && r.Properties["is_sensitive"] == true
 			}},
 		"privacy deletion": {hook("contact", "privacyDeletion", `"objectId":1,`), canonical.SubjectDeletion, "contact.privacyDeletion",
-			func(r canonical.Report) bool { return r.Object.ID == "1" }},
-		"restore": {hook("deal", "restore", `"objectId":1,`), canonical.SubjectDeletion, "deal.restore", func(r canonical.Report) bool { return r.Object.Type == "deal" }},
+			func(r canonical.Report) bool { return r.Object.ID == "1" && !r.Restored && r.Forgotten }},
+		"deletion": {hook("contact", "deletion", `"objectId":1,`), canonical.SubjectDeletion, "contact.deletion",
+			func(r canonical.Report) bool { return r.Object.ID == "1" && !r.Forgotten }},
+		"restore": {hook("deal", "restore", `"objectId":1,`), canonical.SubjectDeletion, "deal.restore", func(r canonical.Report) bool { return r.Object.Type == "deal" && r.Restored }},
 		"custom object": {hook("object", "creation", `"objectId":1,"objectTypeId":"2-55",`), canonical.SubjectProperty, "2-55.creation",
 			func(r canonical.Report) bool { return r.Object.Type == "2-55" }},
 		"association": {hook("contact", "associationChange", `"associationType":"CONTACT_TO_COMPANY","fromObjectId":1,"toObjectId":"2","associationRemoved":false,"isPrimaryAssociation":true,`),

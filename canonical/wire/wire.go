@@ -19,6 +19,7 @@ type Settings struct {
 	Apps     map[string]App   // CRM account name → the app that this router writes with
 	Region   string           // ISO country assumed for phone numbers without a country code; "" assumes none
 	Currency string           // ISO currency of values that name none; "" leaves it open
+	Lists    *canonical.Lists // guards that are judged where an address is in the clear; nil: the built-in ones
 }
 
 // An App is what this router writes with into a CRM account.

@@ -213,6 +213,19 @@ func TestMergeBodies(t *testing.T) {
 	}
 }
 
+func TestBodiesThatUndo(t *testing.T) {
+	r := read(t, canonical.WayCRM, `{"event":"contact.unmerged","occurred_at":"2026-04-23T11:00:00Z","contact":{"id":"9","merged_ids":[7]}}`)
+	if r.Subject != canonical.SubjectMerge || r.Merge == nil || !r.Merge.Undone || r.Merge.Survivor != "9" {
+		t.Errorf("unmerged: %+v", r.Merge)
+	}
+	for event, restored := range map[string]bool{"contact.deleted": false, "contact.restored": true} {
+		r := read(t, canonical.WayCRM, fmt.Sprintf(`{"event":%q,"occurred_at":"2026-04-23T11:00:00Z","contact":{"id":"9"}}`, event))
+		if r.Subject != canonical.SubjectDeletion || r.Restored != restored || r.Object.ID != "9" {
+			t.Errorf("%s: %+v", event, r)
+		}
+	}
+}
+
 func TestNoReadingDependsOnWhatIsNotInTheReceipt(t *testing.T) {
 	a, _ := Read(receipt(canonical.WayEvents, guideDeal), Settings{})
 	b, _ := Read(receipt(canonical.WayEvents, guideDeal), Settings{})

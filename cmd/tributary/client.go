@@ -54,40 +54,59 @@ func (c *client) call(ctx context.Context, method, path string, body, into any) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, method, c.base+path, text)
+	res, err := c.do(ctx, method, path, text)
 	if err != nil {
 		return err
+	}
+	defer res.Body.Close()
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(into)
+}
+
+// do sends a request and gives the answer, whose body the caller closes, or what the router
+// says is wrong.
+func (c *client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	q, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
 	}
 	q.Header.Set("Authorization", "Bearer "+c.key)
 	q.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(q)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return errNotRunning
+		return nil, errNotRunning
 	}
-	if err != nil {
-		return err
+	if err != nil || res.StatusCode/100 == 2 {
+		return res, err
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	if err != nil {
+		return nil, err
+	}
+	var e struct {
+		Error struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(answer, &e) == nil && e.Error.Code != "" {
+		return nil, fmt.Errorf("%s: %s", e.Error.Code, e.Error.Message)
+	}
+	return nil, fmt.Errorf("the router answered %s", res.Status)
+}
+
+// copy writes an answer out as it comes, however long that takes.
+func (c *client) copy(ctx context.Context, path string, to io.Writer) error {
+	res, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
 		return err
 	}
-	if res.StatusCode/100 != 2 {
-		var e struct {
-			Error struct {
-				Code    string `json:"code"`
-				Message string `json:"message"`
-			} `json:"error"`
-		}
-		if json.Unmarshal(answer, &e) == nil && e.Error.Code != "" {
-			return fmt.Errorf("%s: %s", e.Error.Code, e.Error.Message)
-		}
-		return fmt.Errorf("the router answered %s", res.Status)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
+	defer res.Body.Close()
+	_, err = io.Copy(to, res.Body)
+	return err
 }
 
 func escaped(s string) string { return url.PathEscape(s) }

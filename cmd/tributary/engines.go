@@ -221,7 +221,15 @@ func (r *router) openState(context.Context) error {
 		return fmt.Errorf("open local state in %s: %w (it is a cache: delete the folder to rebuild it)", filepath.Join(r.cfg.DataDir, "state"), err)
 	}
 	r.state = db
-	if r.view, err = identity.Open(pebblestore.New(db, []byte("identity\x00"))); err != nil {
+	secret, err := dataKey(r.cfg)
+	if err != nil {
+		return err
+	}
+	key, err := identity.NewErasureKey(secret)
+	if err != nil {
+		return err
+	}
+	if r.view, err = identity.Open(pebblestore.New(db, []byte("identity\x00")), identity.WithErasureKey(key)); err != nil {
 		return err
 	}
 	if r.ledger, err = delivery.OpenLedger(db, "ledger\x00"); err != nil {

@@ -42,10 +42,14 @@ func TestTheCommentedSettingsAreRight(t *testing.T) {
 		lines = append(lines, line)
 	}
 	text := strings.Join(lines, "")
-	if _, err := config.Parse("init.yaml", []byte(text), catalog.Kinds()); err != nil {
+	c, err := config.Parse("init.yaml", []byte(text), catalog.Kinds())
+	if err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
-	for _, want := range []string{"\naccounts:", "\nlog:", "\nwarehouse:", "\n  hubspot_app:", "\n    token: env:META_TOKEN"} {
+	if is, safe := c.Identity, config.Default().Identity; is.Crowd != safe.Crowd || is.CrowdRecord != safe.CrowdRecord || is.Limit != safe.Limit || len(is.NeverLink) != 3 || is.Lists() == nil {
+		t.Errorf("the guards shown are %+v, and not the defaults %+v", is, safe)
+	}
+	for _, want := range []string{"\naccounts:", "\nidentity:", "\nlog:", "\nwarehouse:", "\n  hubspot_app:", "\n    token: env:META_TOKEN"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q was not uncommented:\n%s", want, text)
 		}

@@ -11,6 +11,7 @@ import (
 	"tributary/destinations/delivery"
 	"tributary/internal/pipeline"
 	"tributary/internal/rehearsal"
+	"tributary/mappings"
 )
 
 // explainEvent answers POST /v1/explain: the events of an id as they were resolved, what
@@ -44,11 +45,12 @@ func (r *router) explainEvent(c *gin.Context) (int, any, error) {
 }
 
 func (r *router) explained(ctx context.Context, e canonical.Event, to []string) (explainedEvent, error) {
-	x := explainedEvent{Event: e, States: map[string]string{}, Rule: &explainedRule{At: e.Rule}}
-	if e.Rule == "" {
-		x.Rule = nil
+	x := explainedEvent{Event: e, States: map[string]string{}}
+	files, err := r.filesOf(ctx, e.MappingVersion)
+	if err != nil {
+		return x, err
 	}
-	var err error
+	x.Rule = ruleAt(files, e.Rule)
 	if x.Prospect, err = r.replay.Preview(ctx, pipeline.Order{EventID: e.ID, Name: e.Name, Destinations: to}, true); err != nil {
 		return x, err
 	}
@@ -80,6 +82,22 @@ func (r *router) explained(ctx context.Context, e canonical.Event, to []string) 
 		x.IDParts = m.IDParts(o.Report, e)
 	}
 	return x, nil
+}
+
+// filesOf gives the files of a mapping that is or was live; none where they are not kept, or not yet.
+func (r *router) filesOf(ctx context.Context, version string) ([]mappings.File, error) {
+	if files := r.live.textsOf(version); files != nil {
+		return files, nil
+	}
+	_, sealed, err := r.warehouse.MappingFiles(ctx, version)
+	if err != nil || sealed == nil {
+		return nil, err
+	}
+	kept, err := r.openKept(sealed)
+	if err != nil {
+		return nil, err
+	}
+	return filesOf(*kept)
 }
 
 // showSent adds the bodies of what was delivered already, as it would be sent by force.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -67,6 +68,9 @@ func readMapping(paths []string) ([]mappings.File, error) {
 		return []mappings.File{mappings.Default()}, nil
 	}
 	files, err := mappings.Read(paths, os.ReadFile, os.LookupEnv)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, wrong(fmt.Errorf("read mapping: %w: name the files in it", err))
+	}
 	if err != nil {
 		return nil, wrong(fmt.Errorf("read mapping: %w (tributary init writes one)", err))
 	}

@@ -43,7 +43,7 @@ type coveredRule struct {
 	Table   string     `json:"table"`
 	Raw     []string   `json:"raw"`
 	Name    string     `json:"name,omitempty"`
-	Events  int        `json:"events"` // of ignore and quarantine: of all rules with this reason
+	Events  int        `json:"events"` // quarantine: receipts
 	Last    *time.Time `json:"last,omitempty"`
 }
 
@@ -75,25 +75,28 @@ func (r *router) cover(ctx context.Context, since time.Time) (coverage, error) {
 	if err != nil {
 		return out, err
 	}
-	ignored, err := r.warehouse.IgnoredBy(ctx, since)
+	var marks []warehouse.Firing
+	for table, by := range map[string]func(context.Context, time.Time) ([]warehouse.Firing, error){"ignore": r.warehouse.IgnoredBy, "quarantine": r.warehouse.QuarantinedBy} {
+		marked, err := by(ctx, since)
+		if err != nil {
+			return out, err
+		}
+		for _, f := range marked {
+			f.Name = table + " " + f.Name
+			marks = append(marks, f)
+		}
+	}
+	version := r.versions(ctx)
+	if out.Rules, out.Elsewhere, out.Unread, err = fired(m, firings, version); err != nil {
+		return out, err
+	}
+	marked, _, _, err := fired(m, marks, version) // those events are counted above, too
 	if err != nil {
 		return out, err
 	}
-	quarantined, err := r.warehouse.QuarantinedBy(ctx, since)
-	if err != nil {
-		return out, err
-	}
-	if out.Rules, out.Elsewhere, out.Unread, err = fired(m, firings, func(version string) (*mappings.Mapping, error) { return r.versionOf(ctx, version) }); err != nil {
-		return out, err
-	}
-	for i := range out.Rules {
-		rule := &out.Rules[i]
-		for table, counted := range map[string][]warehouse.Counted{"ignore": ignored, "quarantine": quarantined} {
-			for _, n := range counted {
-				if rule.Table == table && rule.Raw[0] == n.Name {
-					rule.Events = n.Events
-				}
-			}
+	for i, rule := range marked {
+		if rule.Name == "" {
+			out.Rules[i] = rule
 		}
 	}
 	delivered, err := r.warehouse.Delivered(ctx, since)
@@ -108,6 +111,21 @@ func (r *router) cover(ctx context.Context, since time.Time) (coverage, error) {
 	unnamed, err := r.warehouse.Unnamed(ctx, since, mostUnnamed)
 	out.Unnamed = uncovered(unnamed)
 	return out, err
+}
+
+// versions is versionOf that asks for each version once.
+func (r *router) versions(ctx context.Context) func(string) (*mappings.Mapping, error) {
+	read := map[string]*mappings.Mapping{}
+	return func(version string) (*mappings.Mapping, error) {
+		if m, had := read[version]; had {
+			return m, nil
+		}
+		m, err := r.versionOf(ctx, version)
+		if err == nil {
+			read[version] = m
+		}
+		return m, err
+	}
 }
 
 // versionOf gives a mapping that was live; nil where its text is not kept, or no longer compiles.
@@ -129,16 +147,21 @@ func (r *router) versionOf(ctx context.Context, version string) (*mappings.Mappi
 
 type lineKey struct{ at, name string }
 
+// keyOf is what says of an event, or of a receipt that is held back, which line it was.
+func keyOf(r mappings.Rule) lineKey {
+	if r.Name == "" {
+		return lineKey{r.At, r.Table + " " + r.Raw}
+	}
+	return lineKey{r.At, r.Name}
+}
+
 // fired counts each line of a mapping. An event names the line of the version that named it;
 // where that stood elsewhere, the line is known again by what it says.
 func fired(m *mappings.Mapping, firings []warehouse.Firing, version func(string) (*mappings.Mapping, error)) (out []coveredRule, elsewhere, unread int, err error) {
 	out = []coveredRule{}
 	lines, byKey := map[lineKey]int{}, map[string]int{}
 	for _, r := range m.Rules() {
-		k := lineKey{r.At, r.Name}
-		if r.Name == "" {
-			k.name = r.Table + " " + r.Raw
-		}
+		k := keyOf(r)
 		i, had := lines[k]
 		if !had {
 			i = len(out)
@@ -152,16 +175,8 @@ func fired(m *mappings.Mapping, firings []warehouse.Firing, version func(string)
 		if f.Rule == "" || !strings.Contains(f.Rule, ":") { // no line, or built in
 			continue
 		}
-		if f.Version == m.Version() {
-			if i, ours := lines[lineKey{f.Rule, f.Name}]; ours {
-				out[i].count(f)
-			} else {
-				elsewhere += f.Events
-			}
-			continue
-		}
 		keys, had := known[f.Version]
-		if !had {
+		if !had && f.Version != m.Version() {
 			old, err := version(f.Version)
 			if err != nil {
 				return out, elsewhere, unread, err
@@ -169,7 +184,7 @@ func fired(m *mappings.Mapping, firings []warehouse.Firing, version func(string)
 			if old != nil {
 				keys = map[lineKey]string{}
 				for _, r := range old.Rules() {
-					at := lineKey{r.At, r.Name}
+					at := keyOf(r)
 					if _, live := byKey[keys[at]]; !live {
 						keys[at] = r.Key()
 					}
@@ -177,11 +192,16 @@ func fired(m *mappings.Mapping, firings []warehouse.Firing, version func(string)
 			}
 			known[f.Version] = keys
 		}
-		if keys == nil {
-			unread += f.Events
-		} else if i, live := byKey[keys[lineKey{f.Rule, f.Name}]]; live {
+		i, ours := lines[lineKey{f.Rule, f.Name}]
+		if f.Version != m.Version() {
+			i, ours = byKey[keys[lineKey{f.Rule, f.Name}]]
+		}
+		switch {
+		case ours:
 			out[i].count(f)
-		} else {
+		case f.Version != m.Version() && keys == nil:
+			unread += f.Events
+		default:
 			elsewhere += f.Events
 		}
 	}
@@ -205,6 +225,9 @@ func usedLines(m *mappings.Mapping, delivered []warehouse.Counted, kinds map[str
 		out = append(out, coveredLine{At: l.At, Destination: l.Destination, Name: l.Name})
 	}
 	for _, d := range delivered {
+		if d.Again && m.Recycle(d.Name) == canonical.RecycleReport { // told as a lead that went back
+			d.Name = canonical.NameRecycled
+		}
 		for _, k := range []lineKey{{d.Of, d.Name}, {d.Of, "*"}, {kinds[d.Of], d.Name}, {kinds[d.Of], "*"}} {
 			if i, is := at[k]; is {
 				out[i].Events += d.Events
@@ -252,7 +275,7 @@ func mappingCoverageCommand(o *options) *cobra.Command {
 }
 
 func printCoverage(w io.Writer, v coverage, never bool) error {
-	fmt.Fprintf(w, "%s since %s\n", v.Version, canonical.FormatTime(v.Since))
+	fmt.Fprintf(w, "%s since %s\n", v.Version, canonical.FormatTime(v.Since.Truncate(time.Second)))
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "\nline\tof\tsays\tevents\tlast")
 	for _, r := range v.Rules {

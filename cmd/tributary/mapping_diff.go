@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,13 +92,16 @@ func (r *router) answerDiff(c *gin.Context) {
 		_ = out.Encode(diffLine{Error: "the comparison broke off; the router's log says why"})
 		return
 	}
+	if !reflect.DeepEqual(contactFields(ask.Old), contactFields(ask.New)) && r.writesContacts() {
+		result.NotCompared = []string{contactNotCompared}
+	}
 	_ = out.Encode(diffLine{Diff: &result})
 }
 
 // mapDiff is the comparison with this process's log, graph and destinations.
 func (r *router) mapDiff() *pipeline.MapDiff {
 	d := &pipeline.MapDiff{
-		Recorded: pipeline.Recorded{Log: r.log, Topics: r.topics, Index: r.index, Archive: archive{r.warehouse, r.sealer}},
+		Recorded: pipeline.Recorded{Log: r.log, Topics: r.topics, Index: r.index, Forgotten: r.replay.Forgotten, Archive: archive{r.warehouse, r.sealer}},
 		Judge: pipeline.Judge{Settings: r.settings, People: r.view, Routes: func(m *mappings.Mapping, name string, e *canonical.Event) (canonical.Route, bool) {
 			return m.RouteOf(name, r.cfg.Destinations[name].Kind, e)
 		}},
@@ -271,11 +275,15 @@ func mappingArgument(word string) (mappingName, error) {
 	if err != nil {
 		return mappingName{}, err
 	}
-	var n mappingName
+	return sentFiles(files), nil
+}
+
+// sentFiles names a mapping by its files.
+func sentFiles(files []mappings.File) (n mappingName) {
 	for _, f := range files {
 		n.Files = append(n.Files, canonical.MappingFile{Name: f.Name, Text: string(f.Text), Env: f.Env})
 	}
-	return n, nil
+	return n
 }
 
 func timeArgument(flag, text string, now time.Time) (time.Time, error) {
@@ -368,6 +376,9 @@ func printDiff(w io.Writer, d pipeline.MapDiffResult) error {
 	}
 	if d.Gone > 0 {
 		fmt.Fprintf(w, "%d more are too old to be kept\n", d.Gone)
+	}
+	for _, said := range d.NotCompared {
+		fmt.Fprintln(w, said)
 	}
 	if d.Empty {
 		_, err := fmt.Fprintln(w, "nothing changes")

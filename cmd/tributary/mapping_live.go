@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -35,7 +35,9 @@ type liveMapping struct {
 	mu       sync.Mutex
 	standing mappingStanding
 	files    []mappings.File // of the live one
-	watched  []string        // what the last load read, whether or not it was taken
+	loaded   []mappings.File // by the last load, whether or not it was taken
+
+	contact canonical.ContactProperties // what the destinations of this process began with
 }
 
 // mappingStanding is what GET /v1/mapping answers.
@@ -47,6 +49,8 @@ type mappingStanding struct {
 	Files    []mappingFile   `json:"files"`
 	Warnings []string        `json:"warnings"`
 	Refused  *refusedMapping `json:"refused,omitempty"` // the last load, where it was not taken
+	// AtStart says what of the live mapping holds only from the next start of the process on.
+	AtStart []string `json:"at_next_start,omitempty"`
 }
 
 type mappingFile struct {
@@ -85,6 +89,7 @@ func newLiveMapping(r *router, first loadedMapping) *liveMapping {
 		since: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tributary_mapping_live_since_seconds", Help: "When the live mapping went live, in Unix time."}),
 	}
 	r.registry.MustRegister(l.loads, l.since)
+	l.contact = contactFields(first.mapping)
 	l.stand(first, "start", time.Now().UTC())
 	return l
 }
@@ -98,6 +103,9 @@ func (l *liveMapping) stand(loaded loadedMapping, by string, at time.Time) {
 	}
 	for _, p := range loaded.problems {
 		s.Warnings = append(s.Warnings, p.String())
+	}
+	if l.waits(loaded.mapping) {
+		s.AtStart = []string{contactAtStart}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,18 +174,16 @@ func (l *liveMapping) reload(ctx context.Context, by string) (changed bool, err 
 		l.mu.Unlock()
 		l.loads.WithLabelValues("unchanged").Inc()
 	}
-	l.r.health.Set("mapping", nil)
+	l.r.health.Set("mapping", l.waiting())
 	return changed, nil
 }
 
-// watchAlso looks also at what the last load read, whether or not it is taken.
+// watchAlso looks also at what the last load read, whether or not it is taken, and at what was
+// included and could not be read.
 func (l *liveMapping) watchAlso(files []mappings.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watched = nil
-	for _, f := range files {
-		l.watched = append(l.watched, f.Name)
-	}
+	l.loaded = files
 }
 
 // refuse keeps the last good mapping and says everywhere that the files are not it.
@@ -282,8 +288,8 @@ func (r *router) openKept(sealed []byte) (*canonical.LiveMapping, error) {
 	return &canonical.LiveMapping{Packed: packed}, nil
 }
 
-// compileKept compiles a mapping that was live: it was held against its configuration then.
-func compileKept(kept canonical.LiveMapping) (*mappings.Mapping, error) {
+// filesOf gives the files of a mapping that was live.
+func filesOf(kept canonical.LiveMapping) ([]mappings.File, error) {
 	files, err := kept.Files()
 	if err != nil {
 		return nil, err
@@ -291,6 +297,15 @@ func compileKept(kept canonical.LiveMapping) (*mappings.Mapping, error) {
 	texts := make([]mappings.File, len(files))
 	for i, f := range files {
 		texts[i] = mappings.File{Name: f.Name, Text: []byte(f.Text), Env: f.Env}
+	}
+	return texts, nil
+}
+
+// compileKept compiles a mapping that was live: it was held against its configuration then.
+func compileKept(kept canonical.LiveMapping) (*mappings.Mapping, error) {
+	texts, err := filesOf(kept)
+	if err != nil {
+		return nil, err
 	}
 	m, problems := mappings.Compile(texts...)
 	if mappings.Failed(problems) {
@@ -307,23 +322,24 @@ func (l *liveMapping) watch(ctx context.Context) error {
 	defer signal.Stop(hup)
 	tick := time.NewTicker(l.every)
 	defer tick.Stop()
-	taken := l.print(nil)
-	if started := l.print(l.texts()); started != nil && !bytes.Equal(started, taken) {
-		taken = started // changed since the start of the process
-	}
+	taken := l.print(l.texts()) // a file may have changed since the start of the process
 	last := taken
+	load := func(seen prints, by string) {
+		l.tryReload(ctx, by)
+		taken = l.taken(seen)
+		last = taken
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-hup:
-			taken = l.print(nil)
-			l.tryReload(ctx, "signal")
+			load(l.print(nil), "signal")
 		case <-tick.C:
 			now := l.print(nil)
-			if stable := bytes.Equal(now, last); stable && !bytes.Equal(now, taken) {
-				taken = now
-				l.tryReload(ctx, "file")
+			if maps.Equal(now, last) && !maps.Equal(now, taken) {
+				load(now, "file")
+				continue
 			}
 			last = now
 		}
@@ -337,6 +353,16 @@ func (l *liveMapping) texts() []mappings.File {
 	return l.files
 }
 
+// textsOf gives the files of a version, nil where it is not the live one.
+func (l *liveMapping) textsOf(version string) []mappings.File {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.standing.Version != version {
+		return nil
+	}
+	return l.files
+}
+
 func (l *liveMapping) tryReload(ctx context.Context, by string) {
 	_, err := l.reload(ctx, by)
 	var no *refusedMapping
@@ -346,36 +372,62 @@ func (l *liveMapping) tryReload(ctx context.Context, by string) {
 	}
 }
 
-// print tells states of the files apart: the configured ones, what they include and the cases
-// beside them. With files given, it is of their texts as they were read.
-func (l *liveMapping) print(of []mappings.File) []byte {
+// prints tells states of files apart, by their paths.
+type prints map[string]string
+
+// unread stands for the state of a file that cannot be read.
+const unread = "unread"
+
+func printOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return string(sum[:])
+}
+
+// print looks at the files: the configured ones, what they include, whether or not it can be read,
+// and the cases beside them. Files given are taken as they were read.
+func (l *liveMapping) print(given []mappings.File) prints {
+	out := prints{}
+	if len(l.r.cfg.Mapping) == 0 {
+		return out
+	}
 	l.mu.Lock()
-	var paths []string
-	for _, f := range l.files {
+	paths := append(slices.Clone(l.r.cfg.Mapping), mappings.Included(l.loaded)...)
+	for _, f := range append(slices.Clone(l.files), l.loaded...) {
 		paths = append(paths, f.Name)
 	}
-	paths = append(paths, l.watched...)
 	l.mu.Unlock()
-	if len(l.r.cfg.Mapping) == 0 {
-		return nil
+	for _, f := range given {
+		out[f.Name] = printOf(f.Text)
 	}
-	texts := map[string][]byte{}
-	for _, f := range of {
-		texts[f.Name] = f.Text
-	}
-	paths = append(paths, l.r.cfg.Mapping...)
 	tests, _ := besides(paths)
-	paths = append(paths, tests...)
-	slices.Sort(paths)
-	h := sha256.New()
-	for _, path := range slices.Compact(paths) {
-		text, given := texts[path]
-		var err error
-		if !given {
-			text, err = os.ReadFile(path)
+	for _, path := range append(paths, tests...) {
+		if _, had := out[path]; had {
+			continue
 		}
-		fmt.Fprintf(h, "%q %d %v\n", path, len(text), err)
-		h.Write(text)
+		out[path] = unread
+		if text, err := os.ReadFile(path); err == nil {
+			out[path] = printOf(text)
+		}
 	}
-	return h.Sum(nil)
+	return out
+}
+
+// taken is the state that a load began with: of what was seen before it, and of what it was the
+// first to meet as it read that.
+func (l *liveMapping) taken(seen prints) prints {
+	l.mu.Lock()
+	loaded := l.loaded
+	l.mu.Unlock()
+	out := l.print(loaded)
+	for _, path := range mappings.Included(loaded) {
+		if !slices.ContainsFunc(loaded, func(f mappings.File) bool { return f.Name == path }) {
+			out[path] = unread
+		}
+	}
+	for path := range out {
+		if state, had := seen[path]; had {
+			out[path] = state
+		}
+	}
+	return out
 }

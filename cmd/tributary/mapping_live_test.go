@@ -14,6 +14,7 @@ import (
 	"tributary/canonical"
 	"tributary/destinations/simulator"
 	"tributary/internal/pipeline"
+	"tributary/internal/warehouse"
 	"tributary/mappings"
 )
 
@@ -216,6 +217,138 @@ cases:
 	}
 	if c.Elsewhere != 1 || c.Unread != 0 || len(c.Lines) == 0 {
 		t.Errorf("%d named elsewhere, %d unread, %d lines", c.Elsewhere, c.Unread, len(c.Lines))
+	}
+}
+
+// What an included file that is not there keeps from being live becomes so once it is. And what of
+// a mapping holds only from the next start on is said until then.
+func TestMappingWaits(t *testing.T) {
+	needEngine(t)
+	s := newSystem(t, systemOptions{Config: "mapping: [mappings/m.yaml]"})
+	s.write("mappings/m.yaml", defaultWith(t))
+	s.start()
+	first := s.live()
+	s.write("mappings/m.yaml", defaultWith(t, "version: 1", "version: 1\ninclude: [more.yaml]"))
+	s.becomes("an included file is missing", func(v mappingStanding) bool {
+		return v.Refused != nil && strings.Contains(v.Refused.Error(), `mappings/more.yaml" cannot be read`)
+	})
+	s.write("mappings/more.yaml", "version: 1\nsources: { hubspot: { lifecycle: { trial: lead_captured } } }\n")
+	second := s.becomes("it is there", func(v mappingStanding) bool { return v.Version != first.Version })
+	if n := strings.Count(s.err.String(), "mapping refused"); second.Refused != nil || len(second.Files) != 2 || len(second.AtStart) != 0 || n != 1 {
+		t.Errorf("it stands as %+v", second)
+	}
+
+	// Contact properties are those of the start; a line that only moved is none that differs.
+	s.write("mappings/more.yaml", "version: 1\ncontact_properties: { prefix: ours_ }\n")
+	third := s.becomes("another prefix", func(v mappingStanding) bool { return v.Version != second.Version })
+	if len(third.AtStart) != 1 || !strings.Contains(s.text("/readyz"), "mapping: contact_properties have changed since the start") {
+		t.Errorf("it stands as %+v, %s", third, s.text("/readyz"))
+	}
+	result, err := s.client().diff(t.Context(), diffRequest{Old: mappingName{Version: "live"}, New: mappingName{Version: first.Version}, Since: time.Now().Add(-time.Hour)}, nil)
+	if err != nil || len(result.NotCompared) != 1 {
+		t.Errorf("the comparison is %+v, %v", result, err)
+	}
+	s.stop()
+	s.start()
+	if v := s.live(); len(v.AtStart) != 0 || v.Version != third.Version || strings.Contains(s.text("/readyz"), "contact_properties") {
+		t.Errorf("after a start it stands as %+v, %s", v, s.text("/readyz"))
+	}
+	s.write("mappings/more.yaml", "version: 1\n\n# moved\ncontact_properties: { prefix: ours_ }\n")
+	if v := s.becomes("a moved line", func(v mappingStanding) bool { return v.Version != third.Version }); len(v.AtStart) != 0 {
+		t.Errorf("a moved line: %+v", v)
+	}
+}
+
+// What was told of a lead that went back was delivered by the line for that.
+func TestCoverageOfStepsBack(t *testing.T) {
+	m, problems := mappings.Compile(mappings.File{Name: "m.yaml", Text: []byte(`version: 1
+vocabulary: [ { lead_captured: { recycle: report } }, { qualified_lead: { recycle: send } } ]
+sources: { hubspot: { lifecycle: { lead: lead_captured, mql: qualified_lead } } }
+destinations:
+  meta:
+    lead_captured: { event: Lead }
+    qualified_lead: { event: MQL }
+    lead_recycled: { event: Back }
+`)})
+	if mappings.Failed(problems) {
+		t.Fatal(problems)
+	}
+	var got []string
+	for _, l := range usedLines(m, []warehouse.Counted{{Of: "ads", Name: "lead_captured", Events: 5}, {Of: "ads", Name: "lead_captured", Again: true, Events: 2}, {Of: "ads", Name: "qualified_lead", Again: true, Events: 1}}, map[string]string{"ads": "meta"}) {
+		got = append(got, fmt.Sprintf("%s %d", l.Name, l.Events))
+	}
+	if want := "lead_captured 5, qualified_lead 1, lead_recycled 2"; strings.Join(got, ", ") != want {
+		t.Errorf("lines were used as %v; want %s", got, want)
+	}
+}
+
+// Rules that ignore and hold back are counted each by itself, also where they share a reason, and
+// what no line of a mapping names is found by that mapping, whatever was live.
+func TestMappingCoverage(t *testing.T) {
+	needEngine(t)
+	rules := func(more string) string {
+		return defaultWith(t, "version: 1", "version: 1"+more, "sources:\n", `sources:
+  crm:
+    ignore:
+      - { when: 'email endsWith "@test.example"', reason: internal_test }
+      - { when: 'email endsWith "@firm.example"', reason: internal_test }
+      - { when: 'email endsWith "@nobody.example"', reason: internal_test }
+    quarantine:
+      - { when: 'email endsWith "@spam.example"', reason: bot }
+      - { when: 'email endsWith "@bots.example"', reason: bot }
+`)
+	}
+	s := withMapping(t, rules(""))
+	s.start()
+	first := s.live()
+	post := func(contact int, domain, stage string) {
+		s.send("/v1/ingest/crm", fmt.Sprintf(`{"event":"lifecycle_changed","changed_at":%q,"contact":{"id":"%d","email":"p%d@%s","lifecycle_stage":%q}}`,
+			canonical.FormatTime(time.Now().UTC().Truncate(time.Second)), contact, contact, domain, stage))
+	}
+	post(1, "test.example", "lead")
+	post(2, "firm.example", "lead")
+	post(3, "firm.example", "lead")
+	post(4, "spam.example", "lead")
+	post(5, "other.example", "lead")
+	post(6, "other.example", "our_own_stage")
+	s.settle()
+	s.write("mappings/m.yaml", rules("\n# a line more\n\n"))
+	s.becomes("lines that moved", func(v mappingStanding) bool { return v.Version != first.Version })
+	post(7, "bots.example", "lead")
+	s.settle()
+	s.recorded("SELECT count() FROM receipt_fates WHERE fate = 'quarantined'", "2")
+	var c coverage
+	if err := s.client().call(t.Context(), http.MethodGet, "/v1/mapping/coverage?since=1d", nil, &c); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, rule := range c.Rules {
+		if rule.Table == "ignore" || rule.Table == "quarantine" {
+			got = append(got, fmt.Sprintf("%s %s %d", rule.Table, rule.Raw[0], rule.Events))
+		}
+	}
+	if want := "ignore internal_test 1, ignore internal_test 2, ignore internal_test 0, quarantine bot 1, quarantine bot 1"; strings.Join(got, ", ") != want {
+		t.Errorf("rules were counted as %s; want %s", strings.Join(got, ", "), want)
+	}
+
+	// The live mapping names lead; the one that is asked about does not.
+	for text, want := range map[string]string{
+		rules(""): `contact stage "our_own_stage" was reported once`,
+		strings.Replace(rules(""), "      lead: lead_captured\n", "", 1):                                                                `contact stage "lead" was reported once`,
+		strings.Replace(rules(""), "      lead: lead_captured\n", "      lead: lead_captured\n      our_own_stage: lead_captured\n", 1): "",
+	} {
+		s.write("next.yaml", text)
+		said, code := s.shell("tributary mapping check --since 1d next.yaml")
+		if code != 0 || !strings.Contains(said, want) || strings.Contains(said, "was reported") != (want != "") {
+			t.Errorf("check --since ended with %d and says\n%swant %q", code, said, want)
+		}
+	}
+
+	// An event's rule is shown by its text as it was when it named it, and so is what ignored it.
+	rows := s.query("SELECT event_id FROM events WHERE object_id = '2'")
+	said, code := s.shell("tributary mapping explain " + rows[0][0])
+	if code != 0 || !strings.Contains(said, "\n              lead: lead_captured\n") || !strings.Contains(said, "ignored   internal_test\n              by ") {
+		t.Errorf("explain ended with %d and says\n%s", code, said)
 	}
 }
 

@@ -22,6 +22,7 @@ func (r *router) mountMapping(g gin.IRouter, auth func(ingest.Scope) gin.Handler
 	g.POST("/v1/mapping/reload", admin, r.reloadMapping)
 	g.POST("/v1/mapping/diff", read, r.answerDiff)
 	g.GET("/v1/mapping/coverage", read, r.act(r.answerCoverage))
+	g.POST("/v1/mapping/uncovered", read, r.answerUncovered)
 }
 
 func (l *liveMapping) now() mappingStanding {
@@ -43,7 +44,11 @@ func (r *router) reloadMapping(c *gin.Context) {
 		ingest.Refuse(c, ingest.CodeLog, "the log did not take it; the mapping before stays live, try again")
 	default:
 		s := r.live.now()
-		c.JSON(http.StatusOK, gin.H{"ok": true, "changed": changed, "version": s.Version, "before": before, "since": s.Since, "warnings": s.Warnings})
+		answer := gin.H{"ok": true, "changed": changed, "version": s.Version, "before": before, "since": s.Since, "warnings": s.Warnings}
+		if len(s.AtStart) > 0 {
+			answer["at_next_start"] = s.AtStart
+		}
+		c.JSON(http.StatusOK, answer)
 	}
 }
 
@@ -68,6 +73,7 @@ stays live. (A router looks at its files every two seconds by itself.)`,
 				Version  string   `json:"version"`
 				Before   string   `json:"before"`
 				Warnings []string `json:"warnings"`
+				AtStart  []string `json:"at_next_start"`
 			}
 			if err := cl.call(c.Context(), http.MethodPost, "/v1/mapping/reload", nil, &a); err != nil {
 				if strings.HasPrefix(err.Error(), string(ingest.CodeMapping)) {
@@ -86,6 +92,9 @@ stays live. (A router looks at its files every two seconds by itself.)`,
 				return nil
 			}
 			fmt.Fprintf(c.OutOrStdout(), "live: %s (before: %s)\n", a.Version, a.Before)
+			for _, said := range a.AtStart {
+				fmt.Fprintln(c.OutOrStdout(), said)
+			}
 			return nil
 		},
 	}
@@ -110,6 +119,9 @@ func mappingLiveCommand(o *options) *cobra.Command {
 			fmt.Fprintf(w, "live:  %s\nsince: %s, by %s, in process %s\n", s.Version, canonical.FormatTime(s.Since.Truncate(time.Second)), s.By, s.Process)
 			for _, f := range s.Files {
 				fmt.Fprintf(w, "file:  %s (%d bytes)\n", f.Name, f.Bytes)
+			}
+			for _, said := range s.AtStart {
+				fmt.Fprintf(w, "waits: %s\n", said)
 			}
 			if s.Refused != nil {
 				fmt.Fprintf(w, "refused at %s, by %s:\n%s\n", canonical.FormatTime(s.Refused.At.Truncate(time.Second)), s.Refused.By, problemText(s.Refused.Problems))

@@ -16,6 +16,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"tributary/canonical/wire"
+	"tributary/destinations"
 	"tributary/destinations/catalog"
 	"tributary/destinations/delivery"
 	"tributary/internal/config"
@@ -96,7 +97,7 @@ func (t *tester) run(tests []string) error {
 
 func (t *tester) end() error {
 	if t.o.json {
-		if err := printJSON(t.w, map[string]any{"ran": t.ran, "failed": t.failed, "updated": t.updated, "cases": t.results}); err != nil {
+		if err := printJSON(t.w, map[string]any{"ran": t.ran, "failed": t.failed, "updated": t.updated, "cases": append([]testResult{}, t.results...)}); err != nil {
 			return err
 		}
 	}
@@ -237,7 +238,7 @@ func judge(ctx context.Context, b workbench, c cases.Case, m *mappings.Mapping, 
 	if err != nil {
 		return cases.Verdict{}, err
 	}
-	out, err := rehearsal.Case(ctx, c, m, settings, dests)
+	out, err := rehearsal.Case(ctx, c, m, settings, b.cfg.Identity.Guards(), dests)
 	if err != nil {
 		return cases.Verdict{}, err
 	}
@@ -270,7 +271,7 @@ func taking(c cases.Case, m *mappings.Mapping, all []rehearsal.Destination) ([]r
 func settingsFor(b workbench, s *cases.Suite) func(source string) wire.Settings {
 	return func(source string) wire.Settings {
 		if own, ok := s.Sources[source]; ok {
-			return wire.Settings{Account: own.Account, Region: own.Region, Currency: own.Currency}
+			return wire.Settings{Account: own.Account, Region: own.Region, Currency: own.Currency, Lists: b.cfg.Identity.Lists()}
 		}
 		return settingsOf(b.cfg, source, func(string) []string { return nil })
 	}
@@ -325,7 +326,7 @@ func configuredSeats(b workbench, m *mappings.Mapping) ([]rehearsal.Destination,
 		}
 		adapter, _ = withFields(adapter, m)
 		policy := delivery.DefaultPolicy()
-		policy.AwaitFor = awaitFor(b.cfg, d)
+		policy.AwaitFor, policy.Contact = awaitFor(b.cfg, d), destinations.ContactRule(d.Contact)
 		out = append(out, rehearsal.Destination{Name: name, Kind: d.Kind, Adapter: adapter, Policy: policy, Disabled: d.Mode == string(delivery.Disabled)})
 	}
 	return out, nil

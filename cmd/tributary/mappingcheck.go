@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tributary/canonical"
 	"tributary/destinations"
 	"tributary/destinations/catalog"
 	"tributary/mappings"
@@ -51,7 +50,7 @@ mapping. Where there is a configuration, the mapping is held against its sources
 			if m != nil && !mappings.Failed(problems) {
 				problems = append(problems, b.vendors(m)...)
 				if since != "" {
-					seen, err := seenSince(c.Context(), o, since)
+					seen, err := seenSince(c.Context(), o, b.files, since)
 					if err != nil {
 						return err
 					}
@@ -180,50 +179,24 @@ func (b workbench) hasCurrency() bool {
 	return false
 }
 
-// seenSince asks the running process for stages that became crm_stage_changed.
-func seenSince(ctx context.Context, o *options, since string) ([]mappings.Seen, error) {
-	from, err := moment(since, time.Now())
+// seenSince asks the running process for the stages that receipts reported and that no line of
+// these files names.
+func seenSince(ctx context.Context, o *options, files []mappings.File, since string) ([]mappings.Seen, error) {
+	from, err := timeArgument("--since", since, time.Now())
 	if err != nil {
-		return nil, wrong(fmt.Errorf("--since: %w", err))
+		return nil, err
 	}
 	cl, err := dial(o)
 	if err != nil {
 		return nil, err
 	}
 	var answer struct {
-		Rows [][]any `json:"rows"`
+		Uncovered []mappings.Seen `json:"uncovered"`
 	}
-	err = cl.call(ctx, http.MethodPost, "/v1/sql", map[string]any{"sql": seenStages, "params": map[string]any{"from": from.Format("2006-01-02 15:04:05")}}, &answer)
-	if err != nil {
+	if err := cl.call(ctx, http.MethodPost, "/v1/mapping/uncovered", uncoveredRequest{Mapping: sentFiles(files), Since: from}, &answer); err != nil {
 		return nil, fmt.Errorf("ask for stages seen since %s: %w", since, err)
 	}
-	var out []mappings.Seen
-	for _, row := range answer.Rows {
-		if s, ok := seenRow(row); ok {
-			out = append(out, s)
-		}
-	}
-	return out, nil
-}
-
-const seenStages = `
-SELECT source, way, object_type, object_account, pipeline, raw_stage, toInt64(count()) AS times, toInt64(toUnixTimestamp(max(occurred_at))) AS last
-FROM (SELECT * FROM stage_transitions FINAL WHERE ignored = '')
-WHERE name = 'crm_stage_changed' AND raw_stage != '' AND occurred_at >= toDateTime64({from:String}, 3, 'UTC')
-GROUP BY source, way, object_type, object_account, pipeline, raw_stage
-ORDER BY times DESC, object_type, raw_stage
-LIMIT 1000`
-
-func seenRow(row []any) (mappings.Seen, bool) {
-	if len(row) != 8 {
-		return mappings.Seen{}, false
-	}
-	text := func(i int) string { return strings.TrimSpace(fmt.Sprint(row[i])) }
-	s := mappings.Seen{Source: text(0), Way: canonical.Way(text(1)), Object: text(2), Account: text(3), Pipeline: text(4), Stage: text(5)}
-	times, _ := number(row[6])
-	last, ok := number(row[7])
-	s.Times, s.Last = times, time.Unix(last, 0).UTC()
-	return s, ok && s.Stage != ""
+	return answer.Uncovered, nil
 }
 
 // number reads a whole number that JSON gave as a number or as a text.

@@ -108,13 +108,19 @@ type explainedPart struct {
 	Body     any              `json:"body,omitempty"`
 }
 
+// mostExplained bounds what is explained at a time.
+const mostExplained = 16 << 20
+
 func (e *explainer) explain(c *cobra.Command, what string) error {
 	var text []byte
 	var err error
 	if what == "-" {
-		text, err = io.ReadAll(io.LimitReader(c.InOrStdin(), 4<<20))
+		text, err = io.ReadAll(io.LimitReader(c.InOrStdin(), mostExplained+1))
 	} else if text, err = os.ReadFile(what); errors.Is(err, fs.ErrNotExist) {
 		return e.event(c, what)
+	}
+	if err == nil && len(text) > mostExplained {
+		err = fmt.Errorf("%s holds more than %d MiB; explain it in pieces", what, mostExplained>>20)
 	}
 	if err != nil {
 		return wrong(err)
@@ -135,6 +141,9 @@ func inputsOf(text []byte) ([]json.RawMessage, error) {
 	}
 	var list []json.RawMessage
 	if json.Unmarshal(text, &list) == nil {
+		if len(list) == 0 {
+			return nil, errors.New("there is no input in it")
+		}
 		return list, nil
 	}
 	var wrapped map[string]json.RawMessage
@@ -182,7 +191,7 @@ func (e *explainer) inputs(c *cobra.Command, what string, text []byte) ([]explan
 	for i := range dests {
 		dests[i].Adapter, _ = withFields(dests[i].Adapter, m)
 	}
-	r, err := rehearsal.New(m, settingsFor(b, &cases.Suite{}), dests)
+	r, err := rehearsal.New(m, settingsFor(b, &cases.Suite{}), b.cfg.Identity.Guards(), dests)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +345,7 @@ func jsonValue(v any) any {
 func (e *explainer) event(c *cobra.Command, id string) error {
 	cl, err := dial(e.o)
 	if err != nil {
-		if _, running := errors.AsType[*codedError](err); !running && strings.ContainsAny(id, "./\\") {
+		if strings.ContainsAny(id, "./\\") {
 			return wrong(fmt.Errorf("%s is no file here; and as an event id: %w", id, err))
 		}
 		return err

@@ -68,6 +68,9 @@ func (x explanation) print(e *explainer) {
 	}
 	if x.event.Ignored != "" {
 		say("ignored", "%s", x.event.Ignored)
+		if x.event.IgnoredBy != "" {
+			say("", "    by %s", x.event.IgnoredBy)
+		}
 	}
 	for _, d := range x.Destinations {
 		d.print(e)

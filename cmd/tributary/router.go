@@ -61,6 +61,7 @@ type router struct {
 	resolve *pipeline.Resolve
 	fetches []*pipeline.Fetch
 	record  *pipeline.Record
+	guards  *pipeline.Guards
 	replay  *pipeline.Replay
 	jobs    *pipeline.Jobs
 	jobView *pipeline.JobView
@@ -186,6 +187,7 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 			return err
 		}
 	}
+	keep("identity guards", r.guards.Run)
 	keep("resolve", r.resolve.Run)
 	for _, f := range r.fetches {
 		keep("fetch "+f.Account, f.Run)

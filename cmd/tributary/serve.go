@@ -211,6 +211,7 @@ func (r *router) mount(g gin.IRouter, auth func(ingest.Scope) gin.HandlerFunc) {
 	g.POST("/v1/sql", auth(ingest.ScopeRead), r.answerSQL)
 	r.mountActs(g, auth)
 	r.mountMapping(g, auth)
+	r.mountIdentity(g, auth)
 }
 
 // onDestination lets an operator act on a destination, in every process. The body, if

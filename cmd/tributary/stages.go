@@ -81,10 +81,11 @@ func (r *router) buildLanes(context.Context) error {
 		if d.AwaitFor != nil {
 			policy.AwaitFor = *d.AwaitFor
 		}
+		policy.Contact = destinations.ContactRule(d.Contact)
 		r.lanes[name] = &delivery.Lane{
 			Name: name, Destination: dest, Mode: delivery.Mode(d.Mode), Send: send, Ambiguous: destinations.Ambiguous(d.Ambiguous),
 			Pin: func() delivery.Routes { return linesOf(r.mapping.Load(), name, d.Kind) },
-			Log: r.log, Topics: r.topics, Ledger: r.ledger, People: people, Policy: policy, Budget: r.budgets.of(d.Kind, name, dest),
+			Log: r.log, Topics: r.topics, Ledger: r.ledger, People: people, Erased: r.view, Policy: policy, Budget: r.budgets.of(d.Kind, name, dest),
 			Owner: r.instance, Logger: r.logger, Metrics: metrics,
 		}
 	}
@@ -130,7 +131,7 @@ func (r *router) settings(source string) wire.Settings {
 func settingsOf(cfg config.Config, source string, written func(account string) []string) wire.Settings {
 	s := cfg.Sources[source]
 	account := accountOf(s)
-	w := wire.Settings{Account: account, Region: s.Region, Currency: s.Currency}
+	w := wire.Settings{Account: account, Region: s.Region, Currency: s.Currency, Lists: cfg.Identity.Lists()}
 	if a, ok := cfg.Accounts[account]; ok {
 		if w.Region == "" {
 			w.Region = a.Region
@@ -183,7 +184,7 @@ func (r *router) buildStages() {
 	stray := func(rc canonical.Receipt) bool { _, ok := wire.Account(rc, r.settings(rc.Source)); return !ok }
 	for _, name := range r.accounts() {
 		f := &pipeline.Fetch{Log: r.log, Topics: r.topics, Prefix: prefix, Account: name, Health: r.health, Logger: r.logger, Metrics: metrics,
-			Mine: func(rc canonical.Receipt) bool { return account(rc) == name }, Stray: stray}
+			Mine: func(rc canonical.Receipt) bool { return account(rc) == name }, Stray: stray, View: r.view}
 		if a, ok := r.cfg.Accounts[name]; ok && (a.Token != "" || a.OAuth.Given()) {
 			cred := r.credentials.ofAccount(name, a)
 			account, headroom := r.budgets.fetch(a, name)
@@ -194,8 +195,10 @@ func (r *router) buildStages() {
 	}
 	r.record = &pipeline.Record{Log: r.log, Topics: r.topics, Prefix: prefix, Warehouse: r.warehouse, View: r.view, DB: r.state,
 		Seal: r.sealer.Seal, Health: r.health, Logger: r.logger, Metrics: metrics}
+	r.guards = &pipeline.Guards{Log: r.log, Topics: r.topics, View: r.view, Want: r.cfg.Identity.Guards(), Owner: r.instance, Health: r.health, Logger: r.logger}
 	r.replay = &pipeline.Replay{Log: r.log, Topics: r.topics, Prefix: prefix, Index: r.index, Archive: archive{r.warehouse, r.sealer},
-		Mapping: r.mapping.Load, Settings: r.settings, Account: account, Accounts: r.accounts(), Lanes: r.lanes, NewID: newReplayID}
+		Mapping: r.mapping.Load, Settings: r.settings, Account: account, Accounts: r.accounts(), Lanes: r.lanes, NewID: newReplayID, View: r.view}
+	r.record.Eraser, r.record.Open, r.record.Reading = r.warehouse, r.sealer.Open, r.replay
 	r.jobs = &pipeline.Jobs{Log: r.log, Topics: r.topics, Prefix: prefix, View: r.jobView, Replay: r.replay, People: r.view.Wait,
 		PerSecond: r.cfg.Replay.PerSecond, Ahead: r.cfg.Replay.Ahead, Owner: r.instance, Health: r.health, Logger: r.logger}
 	r.letters = &pipeline.DeadLetters{Log: r.log, Topics: r.topics, Replay: r.replay, Archive: archive{r.warehouse, r.sealer}, Owner: r.instance}

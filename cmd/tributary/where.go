@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 	"tributary/internal/pipeline"
 )
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 // where answers where something is, from local state.
 type where struct{ *router }
@@ -75,11 +76,12 @@ func (w where) Event(ctx context.Context, id canonical.EventID, name string) (in
 		Name: e.Name, ID: e.ID, OccurredAt: e.OccurredAt, Source: e.Source, ReceiptID: e.ReceiptID, Rule: e.Rule,
 		Destinations: []ingest.DestinationView{},
 	}
+	known := w.view.Known(e)
 	if e.Node != 0 {
-		v.Person = w.view.Person(e.Node).String()
+		v.Person = known.Person.String()
 	}
-	if account := w.view.Known(e).Account; account != 0 {
-		v.Account = account.String()
+	if known.Account != 0 {
+		v.Account = known.Account.String()
 	}
 	for _, name := range sortedKeys(w.lanes) {
 		d, err := destinationView(w.lanes[name], e.Key())

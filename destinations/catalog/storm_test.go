@@ -105,10 +105,12 @@ func (p *portal) send(kind destinations.Kind) delivery.Sender {
 // strangers are people of whom nothing is known but what their events say.
 type strangers struct{}
 
-func (strangers) Offset() int64                                        { return -1 }
-func (strangers) Wait(context.Context, int64) error                    { return nil }
-func (strangers) Known(e canonical.Event) canonical.Known              { return destinationtest.KnownOf(e) }
-func (strangers) Cluster(n canonical.NodeID) []canonical.NodeID        { return []canonical.NodeID{n} }
+func (strangers) Offset() int64                           { return -1 }
+func (strangers) Wait(context.Context, int64) error       { return nil }
+func (strangers) Known(e canonical.Event) canonical.Known { return destinationtest.KnownOf(e) }
+func (strangers) Counted(n canonical.NodeID, _ time.Time) canonical.Counted {
+	return canonical.Counted{Node: n, Nodes: []canonical.NodeID{n}}
+}
 func (strangers) History(...canonical.NodeID) []canonical.StageReached { return nil }
 func (strangers) Touched(int64, int64) []canonical.NodeID              { return nil }
 
@@ -239,7 +241,7 @@ func TestAStormStaysWithinHubSpotsLimit(t *testing.T) {
 		for n := range reads {
 			g.Go(func() {
 				for fetching.Err() == nil {
-					if _, err := crm.Associated(fetching, "contact", ids[:1], "company"); err != nil && fetching.Err() == nil {
+					if _, _, err := crm.Associated(fetching, "contact", ids[:1], "company"); err != nil && fetching.Err() == nil {
 						t.Errorf("read: %v", err)
 						return
 					}

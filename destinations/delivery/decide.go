@@ -90,41 +90,6 @@ func slotNode(e canonical.Event) canonical.NodeID {
 
 func slotAt(n canonical.NodeID, name string) string { return n.String() + "|" + name }
 
-// historyReason says, from the stage history of the deal or person, why an event is not
-// a first reach of its stage: recycled when the stage it came from ranks higher, repeat
-// when another stage stood between the two, else re_report. holder is nil when the slot
-// is free; then only recycled can come out.
-func historyReason(e canonical.Event, history []canonical.StageReached, holder *canonical.EventKey) string {
-	var before *canonical.StageReached
-	for i, h := range history {
-		if h.At.Before(e.OccurredAt) && h.Name != e.Name {
-			before = &history[i]
-		}
-	}
-	if before != nil && before.Rank > e.Rank {
-		return canonical.ReasonRecycled
-	}
-	if holder == nil {
-		return ""
-	}
-	var first time.Time
-	for _, h := range history {
-		if h.EventID == holder.ID && h.Name == e.Name {
-			first = h.At
-		}
-	}
-	lo, hi := first, e.OccurredAt
-	if hi.Before(lo) {
-		lo, hi = hi, lo
-	}
-	for _, h := range history {
-		if !first.IsZero() && h.Name != e.Name && h.At.After(lo) && h.At.Before(hi) {
-			return canonical.ReasonRepeat
-		}
-	}
-	return canonical.ReasonReReport
-}
-
 // sentAgain is true where the mapping's recycle policy sends what is no first reach.
 func sentAgain(e canonical.Event, reason string) bool {
 	switch e.Recycle {
@@ -139,23 +104,6 @@ func sentAgain(e canonical.Event, reason string) bool {
 // againName is what stands for the stage in the slot of an event that is sent again: each
 // time that it is reached has a slot of its own.
 func againName(name string, id canonical.EventID) string { return name + "#" + string(id) }
-
-// stay lists the reports of one stay in a stage: those between the nearest other stages
-// before and after a time. history is in the order of time.
-func stay(history []canonical.StageReached, name string, at time.Time) []canonical.EventID {
-	var out []canonical.EventID
-	for _, h := range history {
-		switch {
-		case h.Name == name:
-			out = append(out, h.EventID)
-		case h.At.Before(at):
-			out = out[:0]
-		case h.At.After(at):
-			return out
-		}
-	}
-	return out
-}
 
 // backoff gives the wait before the attempt after n failed ones: full jitter over an
 // exponential bound. roll is in [0,1).

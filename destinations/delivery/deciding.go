@@ -14,7 +14,6 @@ import (
 func (r *run) decide(j job) ([]*send, error) {
 	now := r.now()
 	contract := r.adapter().Contract()
-	route, routed := r.Routes(&j.event)
 	whole, had, err := r.Ledger.Part(r.Name, j.event.Key(), "")
 	if err != nil {
 		return nil, err
@@ -22,23 +21,23 @@ func (r *run) decide(j job) ([]*send, error) {
 	if had && j.resumed == nil && !reopens(j, whole) {
 		return nil, nil // another copy of an event that came to no parts
 	}
-	if back, err := r.goesBack(j); err != nil {
+	if r.forget(&j) {
+		return nil, r.refused(j, canonical.ReasonErased, "", now)
+	}
+	told, route, routed, err := r.line(j)
+	if err != nil {
 		return nil, err
-	} else if back { // the mapping has it reported as a lead that went back
-		back := j.event
-		back.Name = canonical.NameRecycled
-		if line, ok := r.Routes(&back); ok {
-			route, routed = line, true
-		} else if !j.forced {
-			return nil, r.refused(j, canonical.ReasonRecycled, "", now)
-		}
+	}
+	if told.Name != j.event.Name && !routed {
+		return nil, r.refused(j, canonical.ReasonRecycled, "", now)
 	}
 	if j.resumed != nil && j.resumed.Mode == string(Test) && r.mode() == Live { // nothing of a test is sent for real later
 		r.decided(j, j.resumed.Part, canonical.StateSuppressed, canonical.ReasonDryRun, "was parked in mode test")
 		return nil, nil
 	}
+	_, known := r.carried(j)
 	reason, detail := refuse(situation{
-		event: j.event, known: j.known, route: route, routed: routed, contract: contract,
+		event: told, known: known, route: route, routed: routed, contract: contract,
 		mode: r.mode(), policy: r.Policy, now: now, forced: j.forced, asked: r.isAsked(j),
 	}), ""
 	if reason == canonical.ReasonHold {
@@ -47,10 +46,13 @@ func (r *run) decide(j job) ([]*send, error) {
 	var parts []destinations.Part
 	if reason == "" {
 		var refusal destinations.Refusal
-		parts, refusal = r.adapter().Plan(j.event, j.known, route)
+		parts, refusal = r.adapter().Plan(told, known, route)
 		if awaits(parts, refusal) { // more may be known now than when the event was built
 			j.known, j.learnt = r.People.Known(j.event), true
-			parts, refusal = r.adapter().Plan(j.event, j.known, route)
+			name := told.Name
+			told, known = r.carried(j)
+			told.Name = name
+			parts, refusal = r.adapter().Plan(told, known, route)
 		}
 		reason, detail = refusal.Reason, refusal.Detail
 		if reason == "" && len(parts) == 0 {
@@ -68,7 +70,7 @@ func (r *run) decide(j job) ([]*send, error) {
 			continue
 		}
 		found = true
-		s, err := r.decidePart(j, p, now)
+		s, err := r.decidePart(j, destinations.Item{Event: told, Known: known, Part: p}, now)
 		if err != nil {
 			return nil, err
 		}
@@ -232,8 +234,9 @@ func (r *run) decided(j job, part string, state canonical.State, reason, detail 
 	return &r.outbox[len(r.outbox)-1]
 }
 
-// decidePart decides on one part: skip, suppress, build dry, or send.
-func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]*send, error) {
+// decidePart decides on one part of an event as it is told: skip, suppress, build dry, or send.
+func (r *run) decidePart(j job, item destinations.Item, now time.Time) ([]*send, error) {
+	p := item.Part
 	name := p.Name
 	if j.resumed != nil && j.resumed.Part != "" {
 		name = j.resumed.Part
@@ -248,7 +251,7 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]*send, er
 			return nil, err
 		}
 	}
-	s := &send{item: destinations.Item{Event: j.event, Known: j.known, Part: p}, part: name, attempt: 1, replayID: j.replayID, forced: j.forced, low: j.low, own: !j.learnt && !p.Slotless}
+	s := &send{item: item, name: j.event.Name, part: name, attempt: 1, replayID: j.replayID, forced: j.forced, low: j.low, own: !j.learnt && !p.Slotless && len(j.known.Contacts) < 2}
 	if had {
 		s.attempt, s.firstTry, s.ambig, s.hash = cur.Attempt+1, cur.FirstTry, cur.Ambiguous, cur.BodyHash
 		if reopens(j, cur) { // somebody asks for it anew: the limits of the first try are over
@@ -287,9 +290,14 @@ func (r *run) decidePart(j job, p destinations.Part, now time.Time) ([]*send, er
 		}
 	}
 	if p.Slotless { // what is written over and over must not go back: it says what is known now
-		at := j.event
-		at.OccurredAt = now
-		s.item.Known = r.People.Known(at)
+		at := j
+		if at.event.OccurredAt = now; at.event.Node != 0 && j.known.Person != 0 {
+			at.event.Node = j.known.Person // who it was then: a shared device is in other hands by now
+		}
+		at.known = r.People.Known(at.event)
+		at.event.OccurredAt, at.event.Node = j.event.OccurredAt, j.event.Node
+		s.item.Event, s.item.Known = r.carried(at)
+		s.item.Event.Name = item.Event.Name
 	}
 	if r.mode() == DryRun {
 		r.dry(j, s)
@@ -316,7 +324,7 @@ func (r *run) dry(j job, s *send) {
 		return
 	}
 	d.Body, d.Value, d.Currency = bodyOf(request, 0), valueOf(request, 0), currencyOf(request, 0)
-	d.BodyHash = bodyHash(request, 0)
+	d.BodyHash, d.Node = bodyHash(request, 0), tells(s.item)
 }
 
 // matched says which identifiers the vendor could have been given.
@@ -361,7 +369,7 @@ func (r *run) unanswered(d canonical.Delivery, now time.Time) canonical.Delivery
 		if d.Known != nil {
 			j.known = *d.Known
 		}
-		parts, _ := r.plan(j)
+		parts, _, _ := r.plan(j) // where it cannot be planned the destination's own way holds
 		for _, p := range parts {
 			if p.Name == planned(d.Part) {
 				how = r.ambiguity(p)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tributary/canonical"
+	"tributary/destinations"
 )
 
 // A Mode says how far a destination goes.
@@ -33,6 +34,8 @@ type Policy struct {
 	BackoffMax time.Duration // longest (15 min)
 	Horizon    time.Duration // age beyond which the ledger is not trusted to remember (180 days)
 	Poll       int           // records taken at a time (500)
+	// Contact says whose identifiers an event about a deal carries; "" is latest_click.
+	Contact destinations.ContactRule
 }
 
 // DefaultPolicy is what the comments of Policy say.
@@ -49,7 +52,7 @@ type People interface {
 	Offset() int64
 	Wait(ctx context.Context, offset int64) error
 	Known(e canonical.Event) canonical.Known
-	Cluster(n canonical.NodeID) []canonical.NodeID
+	Counted(n canonical.NodeID, at time.Time) canonical.Counted
 	History(nodes ...canonical.NodeID) []canonical.StageReached
 	Touched(from, to int64) []canonical.NodeID
 }

@@ -30,6 +30,7 @@ type Lane struct {
 	Topics eventlog.Topics
 	Ledger *Ledger
 	People People
+	Erased Forgetter // nil: nobody is
 	Policy Policy
 	// Ambiguous, where not "", is the setting that holds instead of the part's and the contract's.
 	Ambiguous destinations.Ambiguous

@@ -174,9 +174,14 @@ func (b *bench) want(e canonical.Event, want string) {
 func funnel(id, name string, rank int, node canonical.NodeID, hour int) canonical.Event {
 	at := time.Now().UTC().Add(time.Duration(hour-100) * time.Hour)
 	return canonical.Event{
-		ID: canonical.EventID(id), Name: name, OccurredAt: at, ReceivedAt: time.Now().UTC(), Funnel: true, Rank: rank, CountedBy: "person",
+		ID: canonical.EventID(id), Name: name, OccurredAt: at, ReceivedAt: time.Now().UTC(), Funnel: true, Rank: rank, CountedBy: "person", RawStage: name,
 		Node: node, Known: &canonical.Known{Offset: -1}, Object: canonical.Object{Type: "contact", ID: "1"}, ReceiptID: canonical.ReceiptID("r" + id),
 	}
+}
+
+// stageOf is what identity keeps of a funnel event.
+func stageOf(e canonical.Event) canonical.StageReached {
+	return canonical.StageReached{Name: e.Name, Raw: e.RawStage, Rank: e.Rank, At: e.OccurredAt, Reported: e.TimeBasis == "reported", EventID: e.ID}
 }
 
 // people is an identity graph that is told what to know.
@@ -186,6 +191,7 @@ type people struct {
 	history  []canonical.StageReached
 	known    map[canonical.NodeID]canonical.Known
 	touched  []canonical.NodeID
+	holder   map[canonical.NodeID]canonical.NodeID // of shared devices
 }
 
 func newPeople() *people {
@@ -210,6 +216,20 @@ func (p *people) Cluster(n canonical.NodeID) []canonical.NodeID {
 		return c
 	}
 	return []canonical.NodeID{n}
+}
+func (p *people) Counted(n canonical.NodeID, _ time.Time) canonical.Counted {
+	c := canonical.Counted{Node: n, Nodes: p.Cluster(n), Stages: p.History()}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if who := p.holder[n]; who != 0 {
+		c.Node, c.Nodes = who, []canonical.NodeID{who}
+	}
+	for device, who := range p.holder {
+		if who == c.Node {
+			c.Shared = append(c.Shared, device)
+		}
+	}
+	return c
 }
 func (p *people) History(...canonical.NodeID) []canonical.StageReached {
 	p.mu.Lock()
@@ -236,7 +256,8 @@ type vendor struct {
 	identify bool // needs a contact id
 	answers  []int
 	bad      map[canonical.EventID]bool
-	got      []canonical.EventID // accepted, in order
+	got      []canonical.EventID          // accepted, in order
+	told     map[canonical.EventID]string // the name under which each was told
 	sizes    []int
 	times    []time.Time
 	parts    []destinations.Part
@@ -299,8 +320,14 @@ func (v *vendor) Plan(e canonical.Event, k canonical.Known, _ canonical.Route) (
 
 func (v *vendor) Build(batch []destinations.Item) (destinations.Request, error) {
 	var q destinations.Request
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for _, i := range batch {
 		q.Bodies = append(q.Bodies, []byte(`"`+string(i.Event.ID)+`"`))
+		if v.told == nil {
+			v.told = map[canonical.EventID]string{}
+		}
+		v.told[i.Event.ID] = i.Event.Name
 	}
 	q.Body = []byte(fmt.Sprintf("%s", q.Bodies))
 	return q, nil
@@ -386,12 +413,61 @@ func TestOneFactIsSentOnce(t *testing.T) {
 	})
 }
 
+// Two people had slots of their own when they became one: what took its slot keeps it, also
+// while it waits to be sent again, in whatever order their nodes stand; nobody takes a third.
+func TestAMergeTakesNoSlotBack(t *testing.T) {
+	for _, cluster := range [][]canonical.NodeID{{1, 2}, {2, 1}} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			one, two, late := funnel("a", "qualified_lead", 2, 1, 1), funnel("b", "qualified_lead", 2, 2, 3), funnel("c", "qualified_lead", 2, 1, 4)
+			b.give(two)
+			b.vendor.answer(503)
+			b.appendAll([]canonical.Event{one})
+			synctest.Wait()
+			if got := b.states(one); got != "parked retry" {
+				t.Fatalf("it is %q", got)
+			}
+			b.people.clusters[1], b.people.clusters[2] = cluster, cluster
+			b.give(late)
+			b.want(one, "delivered")
+			b.want(two, "delivered")
+			b.want(late, "suppressed re_report")
+		})
+	}
+}
+
+// A slot that was taken under a device, before somebody else came to use it, is that of the
+// person in whose hands it was then, and of nobody else.
+func TestASlotOfADeviceThatIsSharedNow(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		const device, kim, lou = 1, 2, 3
+		b.people.holder = map[canonical.NodeID]canonical.NodeID{}
+		first := funnel("a", "qualified_lead", 2, device, 1)
+		b.people.history = append(b.people.history, stageOf(first))
+		b.give(first)
+		b.people.holder[device] = kim // shared now
+		again, onDevice, other := funnel("b", "qualified_lead", 2, kim, 3), funnel("c", "qualified_lead", 2, device, 3), funnel("d", "qualified_lead", 2, lou, 3)
+		b.give(again, onDevice, other)
+		b.people.history = nil // of lou nothing of it is told
+		b.people.holder[device] = lou
+		late := funnel("e", "qualified_lead", 2, device, 4)
+		b.give(late)
+		b.want(first, "delivered")
+		b.want(again, "suppressed re_report")
+		b.want(onDevice, "suppressed re_report")
+		b.want(other, "delivered")
+		b.want(late, "suppressed re_report") // lou's own
+		if len(b.vendor.got) != 2 {
+			t.Errorf("the vendor got %v, want two", b.vendor.got)
+		}
+	})
+}
+
 func TestRecycledAndRepeatedStagesAreNotSent(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		mql1, sql1 := funnel("m1", "qualified_lead", 2, 1, 1), funnel("s1", "sales_qualified_lead", 3, 1, 2)
 		mql2, sql2 := funnel("m2", "qualified_lead", 2, 1, 3), funnel("s2", "sales_qualified_lead", 3, 1, 4)
 		for _, e := range []canonical.Event{mql1, sql1, mql2, sql2} {
-			b.people.history = append(b.people.history, canonical.StageReached{Name: e.Name, Rank: e.Rank, At: e.OccurredAt, EventID: e.ID})
+			b.people.history = append(b.people.history, stageOf(e))
 		}
 		b.give(mql1, sql1, mql2, sql2)
 		b.want(mql1, "delivered")

@@ -269,6 +269,11 @@ func (l *Ledger) fold(b *pebble.Batch, d *canonical.Delivery, text []byte) error
 			return nil // meanwhile something else became of it
 		}
 		d.ReplayID, d.Attempt, text = cur.ReplayID, cur.Attempt, nil // of its last attempt: only a later replay takes it up again
+	} else if d.Reason == canonical.ReasonErased && d.State == canonical.StateSuppressed && had {
+		if own := d.Ambiguous || d.Attempt == cur.Attempt; !forgettable(*cur) && !(cur.State == canonical.StateIntent && own) {
+			return nil // it was sent, another attempt is on its way, or it is forgotten already
+		}
+		d.ReplayID, d.Attempt, text = cur.ReplayID, cur.Attempt, nil
 	} else if had && cur.State.Terminal() {
 		if d.ReplayID == "" || d.ReplayID == cur.ReplayID || cur.State == canonical.StateDelivered {
 			return nil // the first terminal record wins

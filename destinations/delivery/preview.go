@@ -259,7 +259,7 @@ func (p *Preview) build(f *Foreseen, was canonical.Delivery, s *send) {
 		if err != nil {
 			f.Detail = err.Error()
 		}
-		if at := (slotKey{f.Part, s.slot}); p.run.taken[at] == s.item.Event.Key() {
+		if at := (slotKey{f.Part, s.slot}); p.run.taken[at] == s.key() {
 			delete(p.run.taken, at) // it will not hold what it cannot be sent with
 		}
 		return

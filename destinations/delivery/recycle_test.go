@@ -15,7 +15,7 @@ func way(b *bench, policy string) (mql1, sql1, mql2, copied, sql2 canonical.Even
 	mql2, copied, sql2 = funnel("m2", "qualified_lead", 2, 1, 3), funnel("m2b", "qualified_lead", 2, 1, 3), funnel("s2", "sales_qualified_lead", 3, 1, 4)
 	for _, e := range []*canonical.Event{&mql1, &sql1, &mql2, &copied, &sql2} {
 		e.Recycle = policy
-		b.people.history = append(b.people.history, canonical.StageReached{Name: e.Name, Rank: e.Rank, At: e.OccurredAt, EventID: e.ID})
+		b.people.history = append(b.people.history, stageOf(*e))
 	}
 	return mql1, sql1, mql2, copied, sql2
 }
@@ -33,7 +33,7 @@ func TestRecyclePolicySend(t *testing.T) {
 		b.settle()
 		late := funnel("m2c", "qualified_lead", 2, 1, 3)
 		late.Recycle = canonical.RecycleSend
-		b.people.history = append(b.people.history[:3:3], append([]canonical.StageReached{{Name: late.Name, Rank: 2, At: late.OccurredAt, EventID: late.ID}}, b.people.history[3:]...)...)
+		b.people.history = append(b.people.history[:3:3], append([]canonical.StageReached{stageOf(late)}, b.people.history[3:]...)...)
 		b.give(late, copied, mql2)
 		b.want(late, "suppressed re_report")
 		if len(b.vendor.got) != 4 {
@@ -51,6 +51,19 @@ func TestRecyclePolicyReport(t *testing.T) {
 		b.want(mql2, "delivered") // by the line for lead_recycled
 		b.want(copied, "suppressed re_report")
 		b.want(sql2, "suppressed repeat")
+		if b.vendor.told[mql1.ID] != "qualified_lead" || b.vendor.told[mql2.ID] != canonical.NameRecycled {
+			t.Errorf("the vendor was told %v", b.vendor.told)
+		}
+	})
+	inBubble(t, func(t *testing.T, b *bench) { // told by the same name when it is tried again
+		mql1, sql1, mql2, _, _ := way(b, canonical.RecycleReport)
+		b.give(mql1, sql1)
+		b.vendor.answer(503)
+		b.give(mql2)
+		b.want(mql2, "delivered")
+		if b.vendor.requests() != 3 || b.vendor.told[mql2.ID] != canonical.NameRecycled {
+			t.Errorf("the vendor was told %v", b.vendor.told)
+		}
 	})
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.end()
@@ -63,6 +76,28 @@ func TestRecyclePolicyReport(t *testing.T) {
 		b.give(mql2)
 		b.want(mql2, "suppressed recycled")
 	})
+}
+
+// A late report whose time is only that of reporting, or that gives no stage of the source, is
+// no step back where the stage was reached before: nobody is told of a lead that went back.
+func TestALateReportIsNoStepBack(t *testing.T) {
+	for _, policy := range []string{"", canonical.RecycleReport, canonical.RecycleSend} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			mql, sql := funnel("m1", "qualified_lead", 2, 1, 1), funnel("s1", "sales_qualified_lead", 3, 1, 2)
+			late, form, sqlAgain := funnel("m2", "qualified_lead", 2, 1, 3), funnel("m3", "qualified_lead", 2, 1, 4), funnel("s2", "sales_qualified_lead", 3, 1, 5)
+			late.TimeBasis, form.RawStage = "reported", ""
+			for _, e := range []*canonical.Event{&mql, &sql, &late, &form, &sqlAgain} {
+				e.Recycle = policy
+				b.people.history = append(b.people.history, stageOf(*e))
+			}
+			b.give(mql, sql, late, form, sqlAgain)
+			b.want(mql, "delivered")
+			b.want(sql, "delivered")
+			for _, e := range []canonical.Event{late, form, sqlAgain} {
+				b.want(e, "suppressed re_report")
+			}
+		})
+	}
 }
 
 func TestANameThatIsSentEachTime(t *testing.T) {
@@ -104,7 +139,7 @@ func TestNoStayIsSentTwice(t *testing.T) {
 	stayOf := map[canonical.EventID]int{}
 	for i, name := range names {
 		for copied := range 3 { // by webhook, workflow and middleware: an id each, minutes apart
-			e := canonical.Event{ID: canonical.EventID(fmt.Sprint(i, "-", copied)), Name: name, Funnel: true, Rank: 1 + i%2, CountedBy: "person", Node: 7, Recycle: canonical.RecycleSend,
+			e := canonical.Event{ID: canonical.EventID(fmt.Sprint(i, "-", copied)), Name: name, Funnel: true, Rank: 1 + i%2, CountedBy: "person", Node: 7, RawStage: name, Recycle: canonical.RecycleSend,
 				OccurredAt: begin.Add(time.Duration(i)*24*time.Hour + time.Duration(copied)*time.Minute)}
 			events = append(events, e)
 			stayOf[e.ID] = i

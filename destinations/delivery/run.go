@@ -18,6 +18,7 @@ type run struct {
 	claim   eventlog.Claim
 	taken   map[slotKey]canonical.EventKey // slots taken in this cycle, before the ledger knows
 	begun   bool                           // everything that waited before was looked at
+	erased  int64                          // offset of the newest erasure that was looked at
 	seen    int64                          // identity offset up to which waiting items were woken
 	due     time.Time                      // next due time known; zero: none
 	stood   time.Time                      // the control record that was last acted on
@@ -40,7 +41,7 @@ type run struct {
 }
 
 func newRun(l *Lane, claim eventlog.Claim) *run {
-	r := &run{Lane: l, Routes: l.pinned(), claim: claim, taken: map[slotKey]canonical.EventKey{}, written: map[int]int64{}, reads: map[place]int64{}, kept: map[place][]int64{}}
+	r := &run{Lane: l, erased: -1, Routes: l.pinned(), claim: claim, taken: map[slotKey]canonical.EventKey{}, written: map[int]int64{}, reads: map[place]int64{}, kept: map[place][]int64{}}
 	_, _, r.stood = l.Standing()
 	return r
 }
@@ -74,6 +75,7 @@ type job struct {
 // A send is one part that was decided to go.
 type send struct {
 	item     destinations.Item
+	name     string // of the event in the books: a step back is told under another
 	part     string // as the ledger names it
 	attempt  int
 	firstTry *time.Time
@@ -90,6 +92,11 @@ type send struct {
 	deaf     bool   // such words were wrong before: they are not heard again
 	hash     string // of the body of the last attempt
 	match    map[string]string
+}
+
+// key names the event in the books.
+func (s *send) key() canonical.EventKey {
+	return canonical.EventKey{Name: s.name, ID: s.item.Event.ID}
 }
 
 // recover turns the intents a dead owner left into parked items.
@@ -139,6 +146,9 @@ func (r *run) cycle(ctx context.Context) error {
 			return err
 		}
 		r.begun = true
+	}
+	if err := r.forgetErased(ctx); err != nil {
+		return err
 	}
 	limit := r.turnLimit()
 	jobs, err := r.dueJobs(limit)
@@ -320,7 +330,10 @@ func (r *run) wake(ctx context.Context, waiting []canonical.Delivery) error {
 
 // stillWaits is true when what is known now does not end the wait of a parked part.
 func (r *run) stillWaits(j job) bool {
-	parts, refusal := r.plan(j)
+	parts, refusal, err := r.plan(j)
+	if err != nil {
+		return true // it is asked again
+	}
 	reason := refusal.Reason
 	for _, p := range parts {
 		if p.Name == planned(j.resumed.Part) {
@@ -330,7 +343,38 @@ func (r *run) stillWaits(j job) bool {
 	return reason == canonical.ReasonAwaitingIdentity
 }
 
-func (r *run) plan(j job) ([]destinations.Part, destinations.Refusal) {
-	route, _ := r.Routes(&j.event)
-	return r.adapter().Plan(j.event, j.known, route)
+func (r *run) plan(j job) ([]destinations.Part, destinations.Refusal, error) {
+	told, route, _, err := r.line(j)
+	if err != nil {
+		return nil, destinations.Refusal{}, err
+	}
+	_, known := r.carried(j)
+	parts, refusal := r.adapter().Plan(told, known, route)
+	return parts, refusal, nil
+}
+
+// carried gives a job's event and what is known with the identifiers that they are sent with
+// here. The job keeps its own.
+func (r *run) carried(j job) (canonical.Event, canonical.Known) {
+	return destinations.Carried(j.event, j.known, r.Policy.Contact, r.adapter().Contract())
+}
+
+// line gives the line of the mapping that says what an event becomes here, and the event as
+// it is told: a step back that is reported goes by the line for lead_recycled, and under that
+// name. Where there is none it is not routed, unless somebody forces it.
+func (r *run) line(j job) (told canonical.Event, route canonical.Route, routed bool, err error) {
+	told, _ = r.carried(j)
+	back, err := r.goesBack(j)
+	if err != nil {
+		return told, route, false, err
+	}
+	if back {
+		told.Name = canonical.NameRecycled
+		if route, routed = r.Routes(&told); routed || !j.forced {
+			return told, route, routed, nil
+		}
+		told.Name = j.event.Name
+	}
+	route, routed = r.Routes(&told)
+	return told, route, routed, nil
 }

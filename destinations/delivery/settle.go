@@ -43,13 +43,17 @@ func (r *run) settle(ctx context.Context, batch []*send, q destinations.Request,
 			continue
 		}
 		d := r.became(s, o, now)
+		if d.State != canonical.StateDelivered && r.isErased(&s.item) { // meanwhile: nothing of it is kept or tried again
+			d = r.change(s, canonical.StateSuppressed, canonical.ReasonErased, "", now)
+			d.Ambiguous = d.Ambiguous || o.Unknown
+		}
 		switch {
 		case o.Verdict == destinations.Halt:
 			halted = strings.TrimSuffix(o.Reason+": "+o.Detail, ": ")
 		case d.State == canonical.StateDelivered:
 			d.Value, d.Currency = valueOf(q, i), currencyOf(q, i)
 		case d.State == canonical.StateDead:
-			d.Body, d.Match = bodyOf(q, i), s.match
+			d.Body, d.Match, d.Node = bodyOf(q, i), s.match, tells(s.item)
 		}
 		d.HTTPStatus, d.LatencyMS, d.TraceID, d.BatchSize = status, took.Milliseconds(), o.TraceID, len(batch)
 		changes = append(changes, d)
@@ -64,6 +68,15 @@ func (r *run) settle(ctx context.Context, batch []*send, q destinations.Request,
 		r.closeCircuit()
 	}
 	return done, r.record(ctx, changes)
+}
+
+// tells gives the node of whom a body tells: a deal's contact where it goes with another's
+// identifiers.
+func tells(i destinations.Item) canonical.NodeID {
+	if i.Known.Contact != 0 {
+		return i.Known.Contact
+	}
+	return i.Event.Node
 }
 
 // became gives what a verdict makes of an item.
@@ -175,6 +188,7 @@ func (r *run) parked(s *send, reason, detail string, now, due time.Time) canonic
 		d.Due = &due
 	}
 	content := s.item.Event
+	content.Name = s.name
 	content.Known = &s.item.Known // retries reuse what was known
 	d.Content = &content
 	return d
@@ -182,7 +196,7 @@ func (r *run) parked(s *send, reason, detail string, now, due time.Time) canonic
 
 func (r *run) change(s *send, state canonical.State, reason, detail string, now time.Time) canonical.Delivery {
 	return canonical.Delivery{
-		Destination: r.Name, Event: s.item.Event.Key(), Part: s.part, Forced: s.forced, Mode: r.recordedMode(), State: state, Reason: reason, Detail: detail,
+		Destination: r.Name, Event: s.key(), Part: s.part, Forced: s.forced, Mode: r.recordedMode(), State: state, Reason: reason, Detail: detail,
 		At: now, Attempt: s.attempt, ReplayID: s.replayID, Owner: r.Owner, FirstTry: s.firstTry, Slot: s.slot, Ambiguous: s.ambig, BodyHash: s.hash,
 	}
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"strings"
 
 	"tributary/canonical"
@@ -13,11 +14,11 @@ func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err 
 	if SlotOf(j.event) == "" {
 		return "", nil
 	}
-	node, nodes := r.slotNodes(j)
-	slot := slotAt(node, j.event.Name)
-	holder, own, err := r.holder(p.Name, nodes, j.event.Name, j.event.Key())
+	who := r.whose(j)
+	slot := slotAt(who.Node, j.event.Name)
+	holder, own, err := r.holder(p.Name, who, j.event.Name, j.event.Key())
 	if own == "" && err == nil && j.event.Recycle != "" {
-		_, own, err = r.holder(p.Name, nodes, againName(j.event.Name, j.event.ID), j.event.Key())
+		_, own, err = r.holder(p.Name, who, againName(j.event.Name, j.event.ID), j.event.Key())
 	}
 	if err != nil {
 		return "", err
@@ -27,23 +28,23 @@ func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err 
 		r.taken[slotKey{p.Name, own}] = j.event.Key() // until the turn is over, whatever comes of it meanwhile
 		return "", nil
 	}
-	history := r.People.History(nodes...)
-	if reason := historyReason(j.event, history, holder); reason != "" && !j.forced {
+	told := courseOf(j.event, j.event.ID, who.Stages)
+	if reason := told.reason(j.event, holder); reason != "" && !j.forced {
 		if !sentAgain(j.event, reason) {
 			return reason, nil
 		}
-		for _, id := range stay(history, j.event.Name, j.event.OccurredAt) {
+		for _, id := range told.stay(j.event.Name) {
 			if holder != nil && holder.ID == id {
 				return canonical.ReasonReReport, nil
 			}
-			switch other, _, err := r.holder(p.Name, nodes, againName(j.event.Name, id), j.event.Key()); {
+			switch other, _, err := r.holder(p.Name, who, againName(j.event.Name, id), j.event.Key()); {
 			case err != nil:
 				return "", err
 			case other != nil:
 				return canonical.ReasonReReport, nil
 			}
 		}
-		holder, slot = nil, slotAt(node, againName(j.event.Name, j.event.ID))
+		holder, slot = nil, slotAt(who.Node, againName(j.event.Name, j.event.ID))
 	}
 	if holder != nil || s.part != p.Name { // forced: it is sent beside the one that holds the slot, or beside itself
 		return "", nil
@@ -53,23 +54,24 @@ func (r *run) takeSlot(j job, p destinations.Part, s *send) (reason string, err 
 	return "", nil
 }
 
-// slotNodes are the node that an event's slot is taken under, and all those that it is
-// looked up under.
-func (r *run) slotNodes(j job) (canonical.NodeID, []canonical.NodeID) {
+// whose says whom an event counts for: whose slots and stages decide on it. Its own slot is taken
+// under Node.
+func (r *run) whose(j job) canonical.Counted {
 	node := slotNode(j.event)
 	if j.event.CountedBy == "deal" {
-		return node, []canonical.NodeID{node}
+		return canonical.Counted{Node: node, Nodes: []canonical.NodeID{node}, Stages: r.People.History(node)}
 	}
 	if j.event.Node == 0 && j.known.Person != 0 { // a deal that found its contact later
 		node = j.known.Person
 	}
-	return node, r.People.Cluster(node)
+	return r.People.Counted(node, j.event.OccurredAt)
 }
 
-// holder finds who holds a name's slot under some nodes: another event, or the event itself,
-// which then has the slot own.
-func (r *run) holder(part string, nodes []canonical.NodeID, name string, self canonical.EventKey) (other *canonical.EventKey, own string, err error) {
-	for _, n := range nodes {
+// holder finds who holds a name's slot under some nodes: the event itself, which then has the
+// slot own, or else another event. Both do where two became one after both had taken a slot. What
+// took one under a device before that was shared keeps it from the one in whose hands it was.
+func (r *run) holder(part string, who canonical.Counted, name string, self canonical.EventKey) (other *canonical.EventKey, own string, err error) {
+	for i, n := range slices.Concat(who.Nodes, who.Shared) {
 		k := slotKey{part, slotAt(n, name)}
 		key, held := r.taken[k]
 		if !held {
@@ -77,14 +79,19 @@ func (r *run) holder(part string, nodes []canonical.NodeID, name string, self ca
 				return nil, "", err
 			}
 		}
-		if held && key != self {
-			return &key, "", nil
-		}
-		if held {
+		if held && key == self {
 			return nil, k.slot, nil
 		}
+		if held && other == nil && (i < len(who.Nodes) || isAmong(who.Stages, key)) {
+			other = &key
+		}
 	}
-	return nil, "", nil
+	return other, "", nil
+}
+
+// isAmong is true where an event's stage is one of these.
+func isAmong(stages []canonical.StageReached, e canonical.EventKey) bool {
+	return slices.ContainsFunc(stages, func(h canonical.StageReached) bool { return h.EventID == e.ID && h.Name == e.Name })
 }
 
 // goesBack is true for a step back that the mapping has reported as lead_recycled.
@@ -98,6 +105,5 @@ func (r *run) goesBack(j job) (bool, error) {
 			return false, nil // it was a first reach when it was decided, and is not judged again
 		}
 	}
-	_, nodes := r.slotNodes(j)
-	return historyReason(j.event, r.People.History(nodes...), nil) == canonical.ReasonRecycled, err
+	return courseOf(j.event, j.event.ID, r.whose(j).Stages).reason(j.event, nil) == canonical.ReasonRecycled, err
 }

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"cmp"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -20,12 +19,13 @@ type Trial struct {
 	adapter  destinations.Destination
 	contract destinations.Contract
 	disabled bool
+	contact  destinations.ContactRule
 }
 
 // Trial begins one. A disabled destination stays disabled; every other mode counts as live.
 func (l *Lane) Trial() *Trial {
 	a := l.adapter()
-	return &Trial{Name: l.Name, adapter: a, contract: a.Contract(), disabled: l.Mode == Disabled}
+	return &Trial{Name: l.Name, adapter: a, contract: a.Contract(), disabled: l.Mode == Disabled, contact: l.Policy.Contact}
 }
 
 // A Tried is what one event would come to at one destination, slots aside: its parts, or why
@@ -45,6 +45,16 @@ type TriedPart struct {
 	Currency       string
 }
 
+// Carried gives an event and what is known as the destination is told of them: what a line of
+// the mapping reads. What it gives it gives again for that.
+func (t *Trial) Carried(e *canonical.Event, k canonical.Known) (*canonical.Event, canonical.Known) {
+	if len(k.Contacts) == 0 && k.Contact == 0 && (e.Consent != nil || k.Consent == nil) {
+		return e, k
+	}
+	carried, k := destinations.Carried(*e, k, t.contact, t.contract)
+	return &carried, k
+}
+
 // Try decides on an event with what was known of its person, at the time it was received. A
 // delay of its line is taken to be over: the event is sent, only later.
 func (t *Trial) Try(e *canonical.Event, k canonical.Known, route canonical.Route, routed bool) Tried {
@@ -52,6 +62,7 @@ func (t *Trial) Try(e *canonical.Event, k canonical.Known, route canonical.Route
 	if t.disabled {
 		mode = Disabled
 	}
+	e, k = t.Carried(e, k)
 	now := e.ReceivedAt
 	if due := dueAt(*e, route); due.After(now) {
 		now = due
@@ -98,6 +109,7 @@ func (t *Trial) build(e *canonical.Event, k canonical.Known, p destinations.Part
 // Body gives what a part of the event would be sent with: JSON with personal data; nil where
 // the plan gives no such part.
 func (t *Trial) Body(e *canonical.Event, k canonical.Known, route canonical.Route, part string) []byte {
+	e, k = t.Carried(e, k)
 	parts, _ := t.adapter.Plan(*e, k, route)
 	for _, p := range parts {
 		if p.Name == part {
@@ -120,10 +132,12 @@ type Course struct {
 }
 
 type reached struct {
-	at   int64 // nanoseconds
-	id   uint64
-	name uint16
-	rank uint16
+	at       int64 // nanoseconds
+	id       uint64
+	name     uint16
+	rank     uint16
+	reported bool
+	staged   bool // the source's stage was given
 }
 
 type holder struct{ id uint64 }
@@ -152,7 +166,8 @@ func (c *Course) Reach(e *canonical.Event) {
 	if id, ok := canonical.ObjectIdentifier(e.Object); ok {
 		n = id.Node()
 	}
-	c.reached[n] = append(c.reached[n], reached{at: e.OccurredAt.UnixNano(), id: hashOf(string(e.ID)), name: c.name(e.Name), rank: uint16(e.Rank)})
+	c.reached[n] = append(c.reached[n], reached{at: e.OccurredAt.UnixNano(), id: hashOf(string(e.ID)), name: c.name(e.Name), rank: uint16(e.Rank),
+		reported: e.TimeBasis == "reported", staged: e.RawStage != ""})
 }
 
 // SlotNodes lists the nodes that an event's slot is looked up under, as far as was known: that
@@ -202,13 +217,13 @@ func (c *Course) Take(destination, part string, e *canonical.Event, nodes []cano
 			held = &canonical.EventKey{Name: e.Name, ID: h.EventID}
 		}
 	}
-	history := c.history(nodes, before)
+	told := courseOf(*e, hashID(own), c.history(nodes, before))
 	name := e.Name
-	if reason := historyReason(*e, history, held); reason != "" {
+	if reason := told.reason(*e, held); reason != "" {
 		if !sentAgain(*e, reason) {
 			return reason
 		}
-		for _, id := range stay(history, e.Name, e.OccurredAt) {
+		for _, id := range told.stay(e.Name) {
 			if held != nil && held.ID == id {
 				return canonical.ReasonReReport
 			}
@@ -229,12 +244,14 @@ func (c *Course) history(nodes []canonical.NodeID, before []canonical.StageReach
 	history := append([]canonical.StageReached(nil), before...)
 	for _, n := range nodes {
 		for _, r := range c.reached[n] {
-			history = append(history, canonical.StageReached{Name: c.list[r.name], Rank: int(r.rank), At: time.Unix(0, r.at).UTC(), EventID: hashID(r.id)})
+			h := canonical.StageReached{Name: c.list[r.name], Rank: int(r.rank), At: time.Unix(0, r.at).UTC(), Reported: r.reported, EventID: hashID(r.id)}
+			if r.staged {
+				h.Raw = h.Name // which one does not matter
+			}
+			history = append(history, h)
 		}
 	}
-	slices.SortStableFunc(history, func(x, y canonical.StageReached) int {
-		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.EventID, y.EventID), cmp.Compare(x.Rank, y.Rank), cmp.Compare(x.Name, y.Name))
-	})
+	slices.SortStableFunc(history, inTime)
 	return history
 }
 
@@ -246,7 +263,7 @@ func MayGoBack(e *canonical.Event) bool {
 
 // GoesBack is true where such an event is a step back, as far as was known.
 func (c *Course) GoesBack(e *canonical.Event, nodes []canonical.NodeID, before []canonical.StageReached) bool {
-	return MayGoBack(e) && historyReason(*e, c.history(nodes, before), nil) == canonical.ReasonRecycled
+	return MayGoBack(e) && courseOf(*e, hashID(hashOf(string(e.ID))), c.history(nodes, before)).reason(*e, nil) == canonical.ReasonRecycled
 }
 
 func hashID(h uint64) canonical.EventID { return canonical.EventID(strconv.FormatUint(h, 36)) }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tributary/canonical"
 	"tributary/destinations"
 )
 
@@ -44,8 +45,11 @@ func (d destination) Contract() destinations.Contract {
 			destinations.Limit{Name: "day", Requests: d.RequestsPerDay, Per: 24 * time.Hour, Daily: true, Zone: time.UTC}),
 		MaxAge:    maxAge,
 		Ambiguous: destinations.Resend, // the same eventId again; what a second copy does is open
-		Timeout:   d.Timeout,
-		Linger:    d.Linger,
+		Clicks:    []canonical.Scheme{canonical.LIFatID},
+		// The window that rules made by this destination have, unless one has its own.
+		ClickWindow: time.Duration(d.Settings.Arrange.PostClickDays) * 24 * time.Hour,
+		Timeout:     d.Timeout,
+		Linger:      d.Linger,
 	}
 }
 
@@ -62,6 +66,7 @@ func table() destinations.Table {
 		{"requests a day", "500,000 for a member token, to 00:00 UTC; older pages say 300,000", "doc", "10"},
 		{"Retry-After", "none is documented; back off from 60 seconds", "doc", "10"},
 		{"headroom", "no header tells it", "doc", "10"},
+		{"click window of a deal's contacts", "arrange.post_click_days before the event (30 unless set)", "doc", "8"},
 		{"age window", "90 days when the request arrives, never ahead", "doc", "3"},
 		{"header LinkedIn-Version", "YYYYMM, mandatory; missing 400 VERSION_MISSING, ended 426 NONEXISTENT_VERSION", "doc", "2"},
 		{"field conversionHappenedAt", "whole milliseconds", "doc", "3"},

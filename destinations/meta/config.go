@@ -164,6 +164,8 @@ func (d destination) Contract() destinations.Contract {
 		MaxAge:       age,
 		Ambiguous:    destinations.Resend,
 		ResendWithin: dedupWindow,
+		Clicks:       []canonical.Scheme{canonical.FBCLID},
+		ClickWindow:  clickWindow,
 		Timeout:      d.Timeout,
 		Linger:       d.Linger,
 		Test:         d.TestEventCode != "",

@@ -10,7 +10,8 @@ const (
 	maxAge      = 7 * 24 * time.Hour
 	maxAgeStore = 62 * 24 * time.Hour
 	dedupWindow = 48 * time.Hour
-	maxBytes    = 4 << 20 // ours: no limit is documented
+	clickWindow = 90 * 24 * time.Hour // how long the click's cookie lives
+	maxBytes    = 4 << 20             // ours: no limit is documented
 )
 
 func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
@@ -39,6 +40,7 @@ func table() destinations.Table {
 			{Name: "body", Value: "4 MiB", Mark: "assumed", Source: "ours: no limit is documented"},
 			{Name: "age window", Value: "7 days of event_time on arrival", Mark: "doc", Source: "meta.md §1.3"},
 			{Name: "age window physical_store", Value: "62 days", Mark: "doc", Source: "meta.md §1.3"},
+			{Name: "click window of a deal's contacts", Value: "90 days before the event, as long as the click's cookie lives", Mark: "assumed", Source: "meta.md §2.4"},
 			{Name: "age window CRM", Value: "7 days; a funnel's target stage is to be reached within 28 days of the lead", Mark: "doc", Source: "meta.md §4"},
 			{Name: "future event_time", Value: "never later than the receipt", Mark: "open", Source: "meta.md §1.3, §8"},
 			{Name: "freshness", Value: "within 1 hour; after 2 hours optimisation suffers, after 24 badly", Mark: "doc", Source: "meta.md §1.3"},

@@ -1,7 +1,6 @@
 package pebblestore_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
@@ -137,7 +136,8 @@ func TestCrashLeavesAWholeStore(t *testing.T) {
 	storetest.Same(t, v, mem)
 }
 
-func TestAnotherFormatIsRefused(t *testing.T) {
+// A store of another format is emptied, and nothing beside it.
+func TestAnotherFormatIsBuiltAnew(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
 	s := pebblestore.New(db, []byte("i"))
@@ -145,10 +145,26 @@ func TestAnotherFormatIsRefused(t *testing.T) {
 	if err := openView(t, s).Fold([]identity.Folded{{Offset: 0, Fact: fact}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Apply([]identity.Write{{Key: []byte("mformat"), Value: []byte{99}}}); err != nil {
+	beside := pebblestore.New(db, []byte("j"))
+	if err := beside.Apply([]identity.Write{{Key: []byte("mformat"), Value: []byte{1}}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := identity.Open(s); !errors.Is(err, identity.ErrFormat) {
-		t.Errorf("opened with %v", err)
+	want := openView(t, s).Digest()
+	if err := s.Apply([]identity.Write{{Key: []byte("mformat"), Value: []byte{2}}}); err != nil {
+		t.Fatal(err)
+	}
+	v := openView(t, s)
+	if v.Offset() != -1 || len(v.Cluster(fact.Nodes[0].Node())) != 1 {
+		t.Errorf("not empty: offset %d", v.Offset())
+	}
+	left := 0
+	if err := s.Range(nil, nil, func(_, _ []byte) bool { left++; return true }); err != nil || left > 0 {
+		t.Errorf("%d keys left, %v", left, err)
+	}
+	if _, ok, err := beside.Get([]byte("mformat")); !ok || err != nil {
+		t.Error("a store beside it was emptied too")
+	}
+	if err := v.Fold([]identity.Folded{{Offset: 0, Fact: fact}}); err != nil || v.Digest() != want {
+		t.Errorf("folded anew: another state, %v", err)
 	}
 }

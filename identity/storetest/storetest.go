@@ -136,6 +136,9 @@ func Same(t *testing.T, got, want *identity.View) {
 	if !slices.Equal(got.Overrides(-1, end), want.Overrides(-1, end)) {
 		t.Error("the overrides differ")
 	}
+	if !slices.Equal(got.Hands(-1, end), want.Hands(-1, end)) {
+		t.Error("the hands differ")
+	}
 	if !slices.Equal(got.Touched(end/2, end), want.Touched(end/2, end)) {
 		t.Error("the touched nodes differ")
 	}
@@ -151,7 +154,7 @@ func Facts(n, people int) []identity.Folded {
 	out := make([]identity.Folded, n)
 	for i := range out {
 		f := canonical.Fact{At: time.Date(2026, 1, 1, r.IntN(500), 0, 0, 0, time.UTC), Cause: canonical.ReceiptID(fmt.Sprint("r", i))}
-		switch r.IntN(10) {
+		switch r.IntN(13) {
 		case 0, 1:
 			f.Kind, f.Nodes = canonical.FactLink, []canonical.Identifier{node(canonical.HubSpotContact), node(canonical.Email, canonical.UserID)}
 		case 2, 3, 4:
@@ -163,6 +166,25 @@ func Facts(n, people int) []identity.Folded {
 			f.Kind, f.Nodes = canonical.FactLink, []canonical.Identifier{node(canonical.HubSpotCompany), node(canonical.Domain)}
 		case 7:
 			f.Kind, f.Nodes = canonical.FactAssociation, []canonical.Identifier{node(canonical.HubSpotContact), node(canonical.HubSpotCompany)}
+			switch i % 4 {
+			case 0:
+				f.Kind, f.Nodes, f.Fields = canonical.FactAccount, f.Nodes[1:], map[string]string{canonical.AccountTier: fmt.Sprint(i % 5)}
+			case 1:
+				f.Kind, f.Nodes, f.Consent = canonical.FactConsent, f.Nodes[:1], &canonical.Consent{AdUserData: new(bool)}
+			case 2:
+				f.Nodes, f.Weak, f.Role = []canonical.Identifier{node(canonical.HubSpotDeal), f.Nodes[0]}, true, "31"
+			}
+		case 9:
+			f.Kind = []canonical.FactKind{canonical.FactUnmerge, canonical.FactBlock, canonical.FactAllow}[r.IntN(3)]
+			f.Nodes = []canonical.Identifier{node(canonical.HubSpotContact), node(canonical.HubSpotContact)}
+		case 10:
+			f.Kind, f.Nodes, f.Removed = canonical.FactDeletion, []canonical.Identifier{node(canonical.HubSpotContact)}, r.IntN(2) == 0
+		case 11:
+			f.Kind, f.Weak = canonical.FactLink, true
+			f.Nodes = []canonical.Identifier{node(canonical.Email), {Scheme: canonical.Anonymous, Value: "kiosk"}}
+			if r.IntN(20) == 0 {
+				f = canonical.Fact{Kind: canonical.FactGuards, At: f.At, Guards: &canonical.Guards{Crowd: 1 + r.IntN(3), Limit: 1 + r.IntN(5)}}
+			}
 		case 8:
 			f.Kind, f.Nodes = canonical.FactStage, []canonical.Identifier{node(canonical.HubSpotContact, canonical.HubSpotDeal)}
 			f.Stage = &canonical.StageReached{Name: "qualified_lead", Rank: 2, At: f.At, EventID: canonical.EventID(fmt.Sprint("e", i))}

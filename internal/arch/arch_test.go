@@ -158,7 +158,7 @@ func TestArrows(t *testing.T) {
 		"ingest":                      {"canonical", "canonical/wire"},
 		"internal/alert":              {"destinations"},
 		"internal/budget":             {"destinations"},
-		"internal/config":             {"destinations"},
+		"internal/config":             {"canonical", "destinations"},
 		"internal/eventlog":           {},
 		"internal/eventlog/embedded":  {"internal/eventlog"},
 		"internal/eventlog/kafkalog":  {"internal/eventlog"},

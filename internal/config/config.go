@@ -32,6 +32,7 @@ type Config struct {
 	Accounts     map[string]Account     `yaml:"accounts"`
 	Sources      map[string]Source      `yaml:"sources"`
 	Destinations map[string]Destination `yaml:"destinations"`
+	Identity     Identity               `yaml:"identity"`
 	Delivery     Delivery               `yaml:"delivery"`
 	Alerts       Alerts                 `yaml:"alerts"`
 	Replay       Replay                 `yaml:"replay"`
@@ -137,6 +138,7 @@ type Destination struct {
 	// of what is usual for the vendor: resend, hold or look.
 	Ambiguous string         `yaml:"ambiguous"`
 	AwaitFor  *time.Duration `yaml:"await_identity"` // nil: delivery.await_identity
+	Contact   string         `yaml:"deal_contact"`   // whose identifiers an event about a deal carries: latest_click, primary, earliest
 	Budget    Budget         `yaml:"budget"`         // where the account has no section of its own
 	Settings  yaml.Node      `yaml:"settings"`       // the vendor's own
 }
@@ -167,6 +169,7 @@ func Default() Config {
 			Session: 10 * time.Second, Embedded: EmbeddedLog{MaxBytes: 2 << 30, SegmentBytes: 64 << 20},
 		},
 		Warehouse: Warehouse{Database: "tributary"},
+		Identity:  Identity{Crowd: 10, CrowdRecord: 50, Limit: 100},
 		Delivery:  Delivery{AwaitFor: 24 * time.Hour, RetryFor: 72 * time.Hour, BackoffMin: time.Second, BackoffMax: 15 * time.Minute, ReconcileEvery: time.Hour},
 		Alerts:    Alerts{Settle: 10 * time.Second},
 		Replay:    Replay{PerSecond: 50, Ahead: 1000},

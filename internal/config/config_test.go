@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"gopkg.in/yaml.v3"
 
+	"tributary/canonical"
 	"tributary/destinations/catalog"
 	"tributary/internal/config"
 )
@@ -98,6 +100,75 @@ func TestSettingsStandOverDefaults(t *testing.T) {
 	want.Log.Prefix, want.Log.Embedded.MaxBytes, want.Delivery.RetryFor = "a.", 16<<20, 3600e9
 	if got, want := fmt.Sprintf("%+v", c), fmt.Sprintf("%+v", want); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// All that is wrong with the guards is said at once, each at its place, and nothing that may name somebody is repeated.
+func TestEveryMistakeOfTheGuardsAtOnce(t *testing.T) {
+	_, err := config.Parse("t.yaml", []byte(`identity:
+  never_link:
+    - hunter2@test.com
+    - email:hunter2@localhost
+    - "phone:0301234567"
+    - "+14155550134"
+    - user:hunter2@test.com
+    - cookie:kiosk
+    - emial:hunter2@test.com
+  never_link_patterns: ["*@test.com", hunter2@test.com, "email:hunter2*@test.com"]
+  shared_mailboxes: [frontdesk, hunter2@test.com]
+  free_mail: [freebie.example, hunter2@test.com]
+  crowd: 0
+`), nil)
+	if err == nil {
+		t.Fatal("it was taken")
+	}
+	var at []string
+	for _, line := range strings.Split(err.Error(), "\n") {
+		at = append(at, strings.Join(strings.SplitN(line, ":", 4)[1:3], ":"))
+	}
+	if got, want := strings.Join(at, " "), "3:7 4:7 5:7 6:7 7:7 9:7 10:39 10:57 11:33 12:32 13:10"; got != want {
+		t.Errorf("mistakes at %s; want %s\n%v", got, want, err)
+	}
+	for _, clear := range []string{"hunter2", "301234567", "4155550134"} {
+		if strings.Contains(err.Error(), clear) {
+			t.Errorf("%q is repeated:\n%v", clear, err)
+		}
+	}
+}
+
+// What names somebody is a hash once the file is read; what is written differently and means the same is the same guards.
+func TestGuardsAreReadAsPeopleWriteThem(t *testing.T) {
+	read := func(text string) config.Config {
+		t.Helper()
+		c, err := config.Parse("t.yaml", []byte("identity:\n"+text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := read("  never_link: [email:Jo@Test.com, 'phone:+1 415 555 0134', 'cookie:kiosk:7', contact:4711, user:u-1, domain:www.agency.example]\n" +
+		"  never_link_patterns: ['*@Test.com']\n  shared_mailboxes: [FrontDesk]\n  free_mail: [freebie.example]\n  crowd: 5\n")
+	d := read("  never_link: ['domain: agency.example', user_id:u-1, hubspot_contact:4711, anonymous:kiosk:7, 'phone:0014155550134', 'email: jo@test.com']\n" +
+		"  never_link_patterns: ['*@test.com']\n  shared_mailboxes: [frontdesk]\n  free_mail: [Freebie.example]\n  crowd: 5\n  limit: 100\n")
+	g := c.Identity.Guards()
+	if g.Hash() != d.Identity.Guards().Hash() {
+		t.Errorf("%s\nand\n%s", g.Text(), d.Identity.Guards().Text())
+	}
+	for _, held := range []string{fmt.Sprintf("%+v", c.Identity.NeverLink), g.Text()} {
+		if strings.Contains(strings.ToLower(held), "jo@test") || strings.Contains(held, "4155550134") {
+			t.Errorf("it holds an address or a number: %s", held)
+		}
+	}
+	if !slices.Contains(g.NeverLink, canonical.Identifier{Scheme: canonical.Email, Value: canonical.EmailHash("jo@test.com")}) ||
+		!slices.Contains(g.NeverLink, canonical.Identifier{Scheme: canonical.Anonymous, Value: "kiosk:7"}) || len(g.NeverLink) != 6 || g.Crowd != 5 || g.Lists == "" {
+		t.Errorf("the guards are %s", g.Text())
+	}
+	if l := c.Identity.Lists(); !l.NeverLinks("jo@test.com") || !l.SharedMailbox("frontdesk@a.example") || l.CompanyDomain("freebie.example") != "" {
+		t.Error("the lists are not those of the file")
+	}
+	plain := config.Default()
+	if plain.Identity.Guards().Hash() != (canonical.Guards{}).Hash() || plain.Identity.Lists() != nil || read("  never_link: []\n").Identity.Guards().Hash() != plain.Identity.Guards().Hash() {
+		t.Error("a file that says nothing has other guards than the defaults")
 	}
 }
 

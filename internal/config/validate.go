@@ -27,6 +27,7 @@ func (c *Config) validate(s *destinations.Section, kinds []destinations.Kind) {
 	c.validateLog(s)
 	c.validateWarehouse(s)
 	c.validateDelivery(s)
+	c.validateIdentity(s)
 	c.validateAlerts(s)
 	c.validateInstance(s)
 	secrets := c.Secrets()
@@ -176,6 +177,9 @@ func (c *Config) validateDestination(s *destinations.Section, name string, d Des
 	webAddress(s, at+".base_url", d.BaseURL)
 	if d.Ambiguous != "" {
 		s.OneOf(at+".ambiguous", d.Ambiguous, string(destinations.Resend), string(destinations.Hold), string(destinations.Look))
+	}
+	if d.Contact != "" {
+		s.OneOf(at+".deal_contact", d.Contact, string(destinations.LatestClick), string(destinations.Primary), string(destinations.Earliest))
 	}
 	if d.AwaitFor != nil {
 		destinations.Within(s, at+".await_identity", *d.AwaitFor, 0, year)

@@ -166,8 +166,20 @@ const maxPages = 10
 type association struct {
 	ID    json.Number `json:"toObjectId"`
 	Types []struct {
-		ID json.Number `json:"typeId"`
+		ID       json.Number `json:"typeId"`
+		Category string      `json:"category"`
 	} `json:"associationTypes"`
+}
+
+// roles are the type ids of the account's own labels.
+func (a association) roles() []string {
+	var out []string
+	for _, t := range a.Types {
+		if t.Category != "HUBSPOT_DEFINED" && t.Category != "" {
+			out = append(out, t.ID.String())
+		}
+	}
+	return out
 }
 
 // primary is true for the primary company of a contact or a deal.
@@ -188,8 +200,9 @@ type page struct {
 }
 
 // Associated reads which objects of one type belong to those given: ids by id, the
-// primary first, else ascending. Of an object with very many it gives the first pages.
-func (c *Client) Associated(ctx context.Context, from string, ids []string, to string) (map[string][]string, error) {
+// primary first, else ascending; and their roles: the type ids of the labels that the account
+// made itself, by id and id. Of an object with very many it gives the first pages.
+func (c *Client) Associated(ctx context.Context, from string, ids []string, to string) (tied map[string][]string, roles map[string]map[string][]string, err error) {
 	ties := map[string][]association{}
 	left := make([]page, len(ids))
 	for i, id := range ids {
@@ -200,7 +213,7 @@ func (c *Client) Associated(ctx context.Context, from string, ids []string, to s
 		for chunk := range chunks(left, 1000) {
 			next, err := c.associations(ctx, from, chunk, to, ties)
 			if err != nil {
-				return nil, fmt.Errorf("read associations of %s: %w", plural[from], err)
+				return nil, nil, fmt.Errorf("read associations of %s: %w", plural[from], err)
 			}
 			more = append(more, next...)
 		}
@@ -208,11 +221,19 @@ func (c *Client) Associated(ctx context.Context, from string, ids []string, to s
 			break
 		}
 	}
-	out := make(map[string][]string, len(ties))
+	tied, roles = make(map[string][]string, len(ties)), make(map[string]map[string][]string)
 	for id, list := range ties {
-		out[id] = inOrder(list)
+		tied[id] = inOrder(list)
+		for _, a := range list {
+			if r := a.roles(); len(r) > 0 {
+				if roles[id] == nil {
+					roles[id] = make(map[string][]string)
+				}
+				roles[id][a.ID.String()] = r
+			}
+		}
 	}
-	return out, nil
+	return tied, roles, nil
 }
 
 // associations reads one page of each object given into ties, and says which have another.

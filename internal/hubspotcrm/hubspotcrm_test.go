@@ -136,7 +136,7 @@ func TestWhatIsNotThereIsLeftOut(t *testing.T) {
 	if err != nil || len(got) != 1 || got[one].ID != one {
 		t.Errorf("read %+v, %v", got, err)
 	}
-	if ties, err := a.Associated(t.Context(), "contact", []string{one, "7"}, "company"); err != nil || len(ties) != 0 {
+	if ties, _, err := a.Associated(t.Context(), "contact", []string{one, "7"}, "company"); err != nil || len(ties) != 0 {
 		t.Errorf("associations %v, %v", ties, err)
 	}
 }
@@ -151,14 +151,14 @@ func TestAssociationsFollowTheirPages(t *testing.T) {
 	slices.Reverse(firms) // the first given is the primary: here the last made
 	many := a.make(simulator.Made{Type: "deal", Contacts: people, Companies: firms})
 	few := a.make(simulator.Made{Type: "deal", Contacts: people[:2]})
-	got, err := a.Associated(t.Context(), "deal", []string{many, few}, "contact")
+	got, _, err := a.Associated(t.Context(), "deal", []string{many, few}, "contact")
 	if err != nil || fmt.Sprint(got[many]) != fmt.Sprint(people) || fmt.Sprint(got[few]) != fmt.Sprint(people[:2]) {
 		t.Errorf("contacts %v, %v; want %v", got, err, people)
 	}
 	if len(a.calls) != 3 {
 		t.Errorf("%d pages were asked for; want 3, the last two of one deal alone", len(a.calls))
 	}
-	got, err = a.Associated(t.Context(), "deal", []string{many}, "company")
+	got, _, err = a.Associated(t.Context(), "deal", []string{many}, "company")
 	want := append([]int64{firms[0]}, firms[4], firms[3], firms[2], firms[1])
 	if err != nil || fmt.Sprint(got[many]) != fmt.Sprint(want) {
 		t.Errorf("companies %v, %v; want the primary first, then by number: %v", got[many], err, want)
@@ -172,9 +172,23 @@ func TestAnObjectWithVeryManyAssociationsIsReadInPart(t *testing.T) {
 		people = append(people, number(t, a.contact(n)))
 	}
 	deal := a.make(simulator.Made{Type: "deal", Contacts: people})
-	got, err := a.Associated(t.Context(), "deal", []string{deal}, "contact")
+	got, _, err := a.Associated(t.Context(), "deal", []string{deal}, "contact")
 	if err != nil || len(got[deal]) != 10 || len(a.calls) != 10 {
 		t.Errorf("%d of 12 in %d calls, %v; want the first ten pages", len(got[deal]), len(a.calls), err)
+	}
+}
+
+// Labels that the account made itself come as roles, by the ids of their types.
+func TestLabelsOfAnAssociationAreItsRoles(t *testing.T) {
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"status":"COMPLETE","results":[{"from":{"id":"5"},"to":[
+			{"toObjectId":1001,"associationTypes":[{"category":"HUBSPOT_DEFINED","typeId":3,"label":null},{"category":"USER_DEFINED","typeId":31,"label":"Decision maker"},{"category":"USER_DEFINED","typeId":33,"label":"Champion"}]},
+			{"toObjectId":1002,"associationTypes":[{"category":"HUBSPOT_DEFINED","typeId":3,"label":null}]}]}]}`)
+	})
+	c := &hubspotcrm.Client{BaseURL: "http://crm.test", Token: func(context.Context) (string, error) { return "t", nil }, HTTP: &http.Client{Transport: inProcess{answer}}}
+	tied, roles, err := c.Associated(t.Context(), "deal", []string{"5"}, "contact")
+	if err != nil || fmt.Sprint(tied["5"]) != "[1001 1002]" || fmt.Sprint(roles) != "map[5:map[1001:[31 33]]]" {
+		t.Errorf("tied %v, roles %v, %v", tied, roles, err)
 	}
 }
 
@@ -216,7 +230,7 @@ func TestTroubles(t *testing.T) {
 			}
 			for what, read := range map[string]func() error{
 				"objects":      func() error { _, err := a.Read(t.Context(), "contact", []string{id}); return err },
-				"associations": func() error { _, err := a.Associated(t.Context(), "contact", []string{id}, "company"); return err },
+				"associations": func() error { _, _, err := a.Associated(t.Context(), "contact", []string{id}, "company"); return err },
 			} {
 				err := read()
 				var got *hubspotcrm.Trouble

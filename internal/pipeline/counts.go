@@ -269,7 +269,7 @@ func (p CountedPeople) Wait(ctx context.Context, offset int64) error {
 }
 
 // Known gives what the graph knows, with the counts of the whole person, the event's own
-// among them.
+// among them, unless it came from a device that several people share: counts know no dates.
 func (p CountedPeople) Known(e canonical.Event) canonical.Known {
 	k := p.View.Known(e)
 	if e.Node == 0 {
@@ -278,7 +278,7 @@ func (p CountedPeople) Known(e canonical.Event) canonical.Known {
 	if err := p.Counts.wait(e.Key(), countPatience); err != nil {
 		return k
 	}
-	if counts, err := p.Counts.Of(p.Cluster(e.Node)...); err == nil {
+	if counts, err := p.Counts.Of(p.Cluster(k.Person)...); err == nil {
 		k.Counts = counts
 	}
 	return k

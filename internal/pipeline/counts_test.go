@@ -8,8 +8,11 @@ import (
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tributary/canonical"
+	"tributary/identity"
+	"tributary/identity/memstore"
 	"tributary/internal/eventlog"
 	"tributary/internal/eventlog/memlog"
 )
@@ -144,6 +147,50 @@ func TestAnEventsOwnCountIsWaitedFor(t *testing.T) {
 		}
 		if counts := <-got; counts["page_viewed"] != 1 {
 			t.Errorf("counted %v, want the event itself", counts)
+		}
+	})
+}
+
+// What is told of a person with an event on a shared device are that person's counts, and not
+// those of all who use the device.
+func TestCountsOfTheOneInWhoseHandsADeviceWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kim, lou := canonical.Identifier{Scheme: canonical.UserID, Value: "kim"}, canonical.Identifier{Scheme: canonical.UserID, Value: "lou"}
+		device := canonical.Identifier{Scheme: canonical.Anonymous, Value: "kiosk"}
+		at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+		graph, err := identity.Open(memstore.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := graph.Fold([]identity.Folded{
+			{Offset: 0, Fact: canonical.Fact{Kind: canonical.FactLink, At: at, Nodes: []canonical.Identifier{kim, device}, Weak: true}},
+			{Offset: 1, Fact: canonical.Fact{Kind: canonical.FactLink, At: at.AddDate(0, 0, 3), Nodes: []canonical.Identifier{lou, device}, Weak: true}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		l := newLog(t)
+		topic := eventlog.Named("t.").Events
+		db := newDB(t)
+		defer db.Close()
+		c, err := OpenCounts(db, "c", topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, func(ctx context.Context) error { return FollowCounts(ctx, l, c, nil) })
+		defer stop()
+		events := []canonical.Event{{Name: "page_viewed", ID: "1", Node: kim.Node()}}
+		for i := range 9 {
+			events = append(events, canonical.Event{Name: "page_viewed", ID: canonical.EventID(fmt.Sprint("k", i)), Node: device.Node(), OccurredAt: at.AddDate(0, 0, i)})
+		}
+		for _, e := range events {
+			v, _ := json.Marshal(e)
+			if _, err := l.Append(t.Context(), topic, eventlog.Record{Key: []byte(e.ID), Value: v, Type: eventlog.TypeEvent, Version: eventlog.Schema}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		known := CountedPeople{View: graph, Counts: c}.Known(events[1])
+		if known.Person != kim.Node() || known.Counts["page_viewed"] != 1 {
+			t.Errorf("of %s %v are told, want 1 of %s", known.Person, known.Counts, kim.Node())
 		}
 	})
 }

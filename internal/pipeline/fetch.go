@@ -13,6 +13,7 @@ import (
 
 	"tributary/canonical"
 	"tributary/canonical/wire"
+	"tributary/identity"
 	"tributary/internal/eventlog"
 )
 
@@ -20,8 +21,8 @@ import (
 type CRM interface {
 	// Read gives the objects found, by the id asked for.
 	Read(ctx context.Context, objectType string, ids []string) (map[string]canonical.ReadObject, error)
-	// Associated gives ids by id, the primary first.
-	Associated(ctx context.Context, from string, ids []string, to string) (map[string][]string, error)
+	// Associated gives ids by id, the primary first, and the roles of each by id and id.
+	Associated(ctx context.Context, from string, ids []string, to string) (tied map[string][]string, roles map[string]map[string][]string, err error)
 }
 
 // Fetch completes the bare receipts of one connected account. It is owned like a lane:
@@ -40,8 +41,10 @@ type Fetch struct {
 	Health  *Health
 	Logger  *slog.Logger
 	Metrics *Metrics
+	View    *identity.View // nil: nobody is erased
 
-	cache *lru.Cache[objectKey, cached]
+	erased int64 // how far erasures were looked at, of the cache
+	cache  *lru.Cache[objectKey, cached]
 }
 
 type objectKey struct{ kind, id string }
@@ -104,8 +107,13 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 		return nil
 	}
 	var completed, fates []eventlog.Record
+	s.forget()
 	stray := func(rc canonical.Receipt) bool { return s.Stray != nil && s.Stray(rc) }
-	objects, err := s.patiently(ctx, slices.DeleteFunc(slices.Clone(bare), stray))
+	forgotten := make(map[canonical.ReceiptID]bool) // as it is before anything is read
+	for _, rc := range bare {
+		forgotten[rc.ID] = !stray(rc) && s.forgotten(rc)
+	}
+	objects, err := s.patiently(ctx, slices.DeleteFunc(slices.Clone(bare), func(rc canonical.Receipt) bool { return stray(rc) || forgotten[rc.ID] }))
 	if err != nil {
 		return err
 	}
@@ -118,6 +126,8 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 		case stray(rc):
 			fate.Fate, fate.Reason = canonical.FateQuarantined, wire.CodePortal
 			fate.Detail = "no configured account has this portal"
+		case forgotten[rc.ID]:
+			fate.Fate, fate.Reason = canonical.FateErased, erasedReason
 		case s.CRM == nil:
 			fate.Fate, fate.Reason = canonical.FateQuarantined, "no_credential"
 			fate.Detail = "account " + s.Account + " has no token: set one, then run the receipt again"
@@ -320,7 +330,7 @@ func (s *Fetch) answers(ctx context.Context, kind string) error {
 	_, err := s.CRM.Read(ctx, kind, []string{some})
 	for _, to := range associates[kind] {
 		if err == nil {
-			_, err = s.CRM.Associated(ctx, kind, []string{some}, to)
+			_, _, err = s.CRM.Associated(ctx, kind, []string{some}, to)
 		}
 	}
 	return err
@@ -363,13 +373,13 @@ func (s *Fetch) fresh(ctx context.Context, kind string, ids []string, set object
 			present = append(present, id)
 		}
 	}
-	associated := map[string]map[string][]string{}
+	associated, roles := map[string]map[string][]string{}, map[string]map[string]map[string][]string{}
 	for _, to := range associates[kind] {
-		m, err := s.CRM.Associated(ctx, kind, present, to)
+		m, as, err := s.CRM.Associated(ctx, kind, present, to)
 		if err != nil {
 			return err
 		}
-		associated[to] = m
+		associated[to], roles[to] = m, as
 	}
 	for _, id := range present {
 		o := found[id]
@@ -380,7 +390,14 @@ func (s *Fetch) fresh(ctx context.Context, kind string, ids []string, set object
 				}
 				o.Associated[to] = m[id]
 			}
+			if as := roles[to][id]; len(as) > 0 {
+				if o.Roles == nil {
+					o.Roles = map[string]map[string][]string{}
+				}
+				o.Roles[to] = as
+			}
 		}
+		s.withoutErased(&o)
 		c := cached{object: o, read: began}
 		s.cache.Add(objectKey{kind, id}, c)
 		set.found[objectKey{kind, id}] = c

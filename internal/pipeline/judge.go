@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"reflect"
+	"time"
 
 	"tributary/canonical"
 	"tributary/canonical/wire"
@@ -17,6 +18,9 @@ type Judge struct {
 	// Routes gives a mapping's line for an event at a destination.
 	Routes func(m *mappings.Mapping, destination string, e *canonical.Event) (canonical.Route, bool)
 	Trials []*delivery.Trial // by destination, in the order of their names
+	// Heard says when an event's first report was received; ok is false where that is not known.
+	// Nil: it is known of none.
+	Heard func(key canonical.EventKey) (at time.Time, ok bool)
 }
 
 // Remembered is what a judge asks of the identity graph.
@@ -55,11 +59,12 @@ type Judged struct {
 // Judge judges one receipt under several mappings. What two of them agree on is decided once.
 func (j *Judge) Judge(p Past, begin int64, ms ...*mappings.Mapping) []Judged {
 	out := make([]Judged, len(ms))
+	settings := j.Settings(p.Receipt.Source)
 	var report canonical.Report
 	var unusable string // why the receipt is none of use
 	for i, m := range ms {
 		if i == 0 || p.Receipt.Way == canonical.WayHook { // how a hook's JSON is read is the mapping's
-			report, unusable = j.read(p.Receipt, m)
+			report, unusable = j.read(p.Receipt, m, settings)
 		}
 		if unusable != "" {
 			out[i] = Judged{Fate: canonical.FateQuarantined, Reason: unusable}
@@ -67,6 +72,7 @@ func (j *Judge) Judge(p Past, begin int64, ms ...*mappings.Mapping) []Judged {
 		}
 		out[i] = j.named(p, m.Apply(report, p.Receipt))
 		o := &out[i]
+		placeAccount(o.Event, settings.Lists)
 		if o.Event == nil {
 			continue
 		}
@@ -83,14 +89,16 @@ func (j *Judge) Judge(p Past, begin int64, ms ...*mappings.Mapping) []Judged {
 		}
 		o.Tried = make([]delivery.Tried, len(j.Trials))
 		for d, t := range j.Trials {
-			route, routed := j.Routes(m, t.Name, o.Event)
+			e, k := t.Carried(o.Event, o.Known)
+			route, routed := j.Routes(m, t.Name, e)
 			if like != nil && like.Tried != nil {
-				if before, had := j.Routes(by, t.Name, like.Event); had == routed && sameRoute(before, route) {
+				as, _ := t.Carried(like.Event, like.Known)
+				if before, had := j.Routes(by, t.Name, as); had == routed && sameRoute(before, route) {
 					o.Tried[d] = like.Tried[d]
 					continue
 				}
 			}
-			o.Tried[d] = t.Try(o.Event, o.Known, route, routed)
+			o.Tried[d] = t.Try(e, k, route, routed)
 		}
 		j.steppedBack(m, o)
 	}
@@ -104,10 +112,12 @@ func (j *Judge) steppedBack(m *mappings.Mapping, o *Judged) {
 		return
 	}
 	o.Back = make([]delivery.Tried, len(j.Trials))
+	told := recycled(o.Event)
 	for d, t := range j.Trials {
 		o.Back[d] = delivery.Tried{Reason: canonical.ReasonRecycled}
-		if route, routed := j.Routes(m, t.Name, recycled(o.Event)); routed {
-			o.Back[d] = t.Try(o.Event, o.Known, route, true)
+		e, k := t.Carried(told, o.Known)
+		if route, routed := j.Routes(m, t.Name, e); routed {
+			o.Back[d] = t.Try(e, k, route, true)
 		}
 	}
 }
@@ -120,12 +130,12 @@ func recycled(e *canonical.Event) *canonical.Event {
 }
 
 // read reads a receipt, or gives the code of what is wrong with it.
-func (j *Judge) read(rc canonical.Receipt, m *mappings.Mapping) (canonical.Report, string) {
+func (j *Judge) read(rc canonical.Receipt, m *mappings.Mapping, settings wire.Settings) (canonical.Report, string) {
 	shaped, quarantine := m.Shape(rc)
 	if quarantine != nil {
 		return canonical.Report{}, quarantine.Code
 	}
-	report, problem := wire.Read(shaped, j.Settings(rc.Source))
+	report, problem := wire.Read(shaped, settings)
 	if problem != nil {
 		return canonical.Report{}, problem.Code
 	}
@@ -160,10 +170,20 @@ func (j *Judge) know(p Past, begin int64, o, like *Judged) {
 	}
 	for _, h := range j.People.History(o.nodes...) {
 		own := h.EventID == o.Event.ID || h.Name == o.Event.Name && h.At.Equal(o.Event.OccurredAt)
-		if h.At.UnixNano() < begin && !own {
+		if h.At.UnixNano() < begin && !own && !j.heardSince(begin, h) {
 			o.before = append(o.before, h)
 		}
 	}
+}
+
+// heardSince is true for a stage that was reached earlier and told only then: its report is itself
+// among the receipts that are looked at.
+func (j *Judge) heardSince(begin int64, h canonical.StageReached) bool {
+	if j.Heard == nil {
+		return false
+	}
+	at, known := j.Heard(canonical.EventKey{Name: h.Name, ID: h.EventID})
+	return known && at.UnixNano() >= begin
 }
 
 // sameEvent compares all but what only says which text named it. Both are the caller's own; y
@@ -172,10 +192,10 @@ func sameEvent(x, y *canonical.Event) bool {
 	if x.Name != y.Name || x.ID != y.ID {
 		return false
 	}
-	rule, version, known := y.Rule, y.MappingVersion, y.Known
-	y.Rule, y.MappingVersion, y.Known = x.Rule, x.MappingVersion, x.Known
+	rule, by, version, known := y.Rule, y.IgnoredBy, y.MappingVersion, y.Known
+	y.Rule, y.IgnoredBy, y.MappingVersion, y.Known = x.Rule, x.IgnoredBy, x.MappingVersion, x.Known
 	same := reflect.DeepEqual(x, y)
-	y.Rule, y.MappingVersion, y.Known = rule, version, known
+	y.Rule, y.IgnoredBy, y.MappingVersion, y.Known = rule, by, version, known
 	return same
 }
 

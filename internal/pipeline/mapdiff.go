@@ -40,6 +40,8 @@ func (d *MapDiff) Run(ctx context.Context, ask MapDiffAsk, tell func(DiffProgres
 		return MapDiffResult{}, err
 	}
 	c := newComparison(d, ask)
+	judge := d.Judge
+	judge.Heard = d.heard
 	type chunk struct {
 		pasts  []Past
 		judged [][]Judged
@@ -68,7 +70,7 @@ func (d *MapDiff) Run(ctx context.Context, ask MapDiffAsk, tell func(DiffProgres
 				}
 				out := chunk{pasts: pasts, judged: make([][]Judged, len(pasts))}
 				for i, p := range pasts {
-					out.judged[i] = d.Judge.Judge(p, ask.Since.UnixNano(), ask.Old, ask.New)
+					out.judged[i] = judge.Judge(p, ask.Since.UnixNano(), ask.Old, ask.New)
 				}
 				done <- out
 				return nil
@@ -358,8 +360,9 @@ func (c *comparison) fields(t *delivery.Trial, part string, which int, j *Judged
 	if j.back {
 		e = recycled(e)
 	}
+	e, k := t.Carried(e, j.Known)
 	route, _ := c.d.Routes(c.sides[which].mapping, t.Name, e)
-	return c.d.Show(t.Body(j.Event, j.Known, route, part), j.Event, route)
+	return c.d.Show(t.Body(e, k, route, part), e, route)
 }
 
 func changes(old, now []Field) []FieldChange {

@@ -8,17 +8,19 @@ import (
 
 // A MapDiffResult is what changes from one mapping to the other.
 type MapDiffResult struct {
-	Old      string     `json:"old"`
-	New      string     `json:"new"`
-	Since    time.Time  `json:"since"`
-	Until    time.Time  `json:"until,omitzero"`
-	Receipts int64      `json:"receipts"` // judged
-	Gone     int64      `json:"gone"`     // recorded, and their bodies no longer kept
-	Guessed  int64      `json:"guessed"`  // came to no event: judged with what is known today
-	Empty    bool       `json:"empty"`    // nothing changes
-	Rows     []DiffRow  `json:"rows"`
-	Names    []DiffName `json:"names"`
-	Fates    []DiffName `json:"fates"`
+	Old      string    `json:"old"`
+	New      string    `json:"new"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until,omitzero"`
+	Receipts int64     `json:"receipts"` // judged
+	Gone     int64     `json:"gone"`     // recorded, and their bodies no longer kept
+	Guessed  int64     `json:"guessed"`  // came to no event: judged with what is known today
+	Empty    bool      `json:"empty"`    // nothing changes
+	// NotCompared says in words what the two mappings say differently and bodies do not show.
+	NotCompared []string   `json:"not_compared,omitempty"`
+	Rows        []DiffRow  `json:"rows"`
+	Names       []DiffName `json:"names"`
+	Fates       []DiffName `json:"fates"`
 }
 
 // A DiffRow is what changes for one canonical event at one destination. Counts are of parts:

@@ -262,14 +262,33 @@ func TestDiffSaysWhatChanges(t *testing.T) {
 		}
 
 		// A policy for leads that go back: what is told of one, and sent again.
-		told := mapped(t, "  - lead_captured\n", "  - lead_captured:\n      recycle: report\n", "  meta:\n", "  meta:\n    lead_recycled: { event: LeadRecycled, value: none }\n")
+		told := mapped(t, "  - lead_captured\n", "  - lead_captured:\n      recycle: report\n", "  meta:\n", "  meta:\n    lead_recycled: { event: LeadRecycled, value: none }\n",
+			"  hubspot:\n    ad_clicked", "  hubspot:\n    lead_recycled: {}\n    ad_clicked")
+		d.diff.Show = func(body []byte, _ *canonical.Event, _ ...canonical.Route) []Field {
+			return []Field{{Path: "body", Value: string(body), Exact: string(body)}}
+		}
 		result = d.run(t, began, base, told)
+		if r := row(result, "hubspot", "lead_captured"); len(r.Samples) == 0 || !strings.Contains(fmt.Sprint(r.Samples[0].Fields), "Converted: lead_recycled") {
+			t.Errorf("a step back that is told under its own name: %+v", r)
+		}
+		d.diff.Show = nil
 		if r := row(result, "meta", "lead_captured"); r.Newly != 1 || r.Same != 2 || r.Reasons["recycled → sent"] != 1 {
 			t.Errorf("a step back that is told: %+v", r)
 		}
 		again := mapped(t, "  - qualified_lead\n", "  - qualified_lead:\n      recycle: send\n")
 		if r := row(d.run(t, began, base, again), "meta", "qualified_lead"); r.Newly != 1 || r.Same != 1 || r.Reasons["repeat → sent"] != 1 {
 			t.Errorf("a stage reached again: %+v", r)
+		}
+
+		// What happened long ago and is told only now is of now: the first report has the slot.
+		late := time.Now()
+		for _, ago := range []int{5, 20} {
+			d.crm(t, `{"event":"lifecycle_changed","changed_at":%q,"contact":{"id":"40","email":"p40@firm.example","lifecycle_stage":"lead"}}`,
+				canonical.FormatTime(time.Now().UTC().AddDate(0, 0, -ago).Truncate(time.Second)))
+		}
+		settle()
+		if r := row(d.run(t, late, base, later), "meta", "lead_captured"); r.Same != 1 {
+			t.Errorf("told late: %+v", r)
 		}
 
 		// Only what came later is looked at: what was reached before is not sent again.

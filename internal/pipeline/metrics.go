@@ -7,6 +7,7 @@ type Metrics struct {
 	receipts *prometheus.CounterVec
 	rows     *prometheus.CounterVec
 	reads    *prometheus.CounterVec
+	withheld *prometheus.CounterVec
 }
 
 // NewMetrics registers the stages' metrics.
@@ -21,14 +22,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_crm_reads_total", Help: "CRM objects needed to complete receipts, by account and where they came from (cache, crm).",
 		}, []string{"account", "from"}),
+		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_identity_links_withheld_total", Help: "Links between identifiers that were left out (never_link_patterns) or said weak (shared_mailboxes) for a list's sake.",
+		}, []string{"reason"}),
 	}
-	r.MustRegister(m.receipts, m.rows, m.reads)
+	r.MustRegister(m.receipts, m.rows, m.reads, m.withheld)
 	return m
 }
 
 func (m *Metrics) resolved(rd Reading) {
 	if m != nil {
 		m.receipts.WithLabelValues(string(rd.Receipt.Way), string(rd.Fate), rd.Reason).Inc()
+		m.withheld.WithLabelValues("never_link_patterns").Add(float64(rd.Withheld.Patterns))
+		m.withheld.WithLabelValues("shared_mailboxes").Add(float64(rd.Withheld.Mailboxes))
 	}
 }
 

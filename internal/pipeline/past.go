@@ -20,10 +20,12 @@ import (
 // A Recorded reads receipts as they were recorded, each with what was known at its time: from
 // the log, and from the warehouse where the log no longer reaches back.
 type Recorded struct {
-	Log     eventlog.Log
-	Topics  eventlog.Topics
-	Index   *Index
-	Archive interface {
+	Log    eventlog.Log
+	Topics eventlog.Topics
+	Index  *Index
+	// Forgotten says whether a receipt tells of somebody who is erased; nil: nobody is.
+	Forgotten func(canonical.Receipt) bool
+	Archive   interface {
 		ReceiptsSince(ctx context.Context, partition int, from, to int64, since time.Time, limit int, each func(offset int64, sealed []byte) error) error
 		EventsOf(ctx context.Context, receipts []canonical.ReceiptID, each func(sealed []byte) error) error
 		Unseal(sealed []byte) ([]byte, error)
@@ -195,7 +197,7 @@ func (s *Recorded) logged(ctx context.Context, p pastPlan, i int, from int64) ([
 		if err != nil {
 			return nil, from, err
 		}
-		if p.means(&rc) {
+		if p.means(&rc) && (s.Forgotten == nil || !s.Forgotten(rc)) {
 			page = append(page, rc)
 		}
 	}
@@ -218,7 +220,7 @@ func (s *Recorded) archived(ctx context.Context, p pastPlan, i int, from int64, 
 			return fmt.Errorf("open a receipt as the warehouse holds it: %w", err)
 		}
 		rc, err := decode[canonical.Receipt](eventlog.Record{Topic: s.Topics.Inbound, Partition: i, Offset: offset, Type: eventlog.TypeReceipt, Version: eventlog.Schema, Value: b})
-		if err == nil && p.means(&rc) {
+		if err == nil && p.means(&rc) && (s.Forgotten == nil || !s.Forgotten(rc)) {
 			page = append(page, rc)
 		}
 		return err
@@ -314,6 +316,16 @@ func (s *Recorded) copied(past *Past, p pastPlan, key canonical.EventKey) error 
 		past.Copy = key
 	}
 	return err
+}
+
+// heard says when the first report of an event was received, where the index knows.
+func (s *Recorded) heard(key canonical.EventKey) (time.Time, bool) {
+	f, had, err := s.Index.First(key)
+	if err != nil || !had {
+		return time.Time{}, false
+	}
+	w, had, err := s.Index.Receipt(f.By)
+	return w.ReceivedAt, had && err == nil
 }
 
 // events reads the events at some offsets of a partition; trimmed is true where the log no

@@ -148,8 +148,8 @@ func (c *crm) Read(_ context.Context, kind string, ids []string) (map[string]can
 	return out, nil
 }
 
-func (c *crm) Associated(context.Context, string, []string, string) (map[string][]string, error) {
-	return nil, nil
+func (c *crm) Associated(context.Context, string, []string, string) (map[string][]string, map[string]map[string][]string, error) {
+	return nil, nil, nil
 }
 
 func newFetch(l eventlog.Log, c CRM) *Fetch {

@@ -37,9 +37,13 @@ type Record struct {
 	View      *identity.View
 	DB        *pebble.DB // for first-seen
 	Seal      func([]byte) []byte
-	Health    *Health
-	Logger    *slog.Logger
-	Metrics   *Metrics
+	// Of erasure: see forget. nil: nobody is erased.
+	Eraser  Eraser
+	Open    func([]byte) ([]byte, error)
+	Reading *Replay // reads receipts as resolve does
+	Health  *Health
+	Logger  *slog.Logger
+	Metrics *Metrics
 }
 
 // RecordGroup is the name of the consumer group that record reads in.
@@ -66,6 +70,9 @@ func (s *Record) own(ctx context.Context, claim eventlog.Claim) error {
 	for {
 		records, err := gather(ctx, claim)
 		if err != nil {
+			return err
+		}
+		if err := s.forget(ctx); err != nil {
 			return err
 		}
 		if len(records) == 0 {
@@ -128,7 +135,7 @@ func (s *Record) row(ctx context.Context, j *judge, r eventlog.Record, b *wareho
 		if err != nil {
 			return err
 		}
-		b.Receipts = append(b.Receipts, warehouse.ReceiptRow{Receipt: rc, Position: at, Sealed: s.Seal(r.Value)})
+		b.Receipts = append(b.Receipts, s.receiptRow(rc, at, r.Value))
 	case eventlog.TypeFate:
 		f, err := decode[canonical.FateRecord](r)
 		if err != nil {
@@ -138,7 +145,7 @@ func (s *Record) row(ctx context.Context, j *judge, r eventlog.Record, b *wareho
 		if err != nil || !keep {
 			return err
 		}
-		b.Fates = append(b.Fates, warehouse.FateRow{ReceiptID: f.ReceiptID, Source: f.Source, Way: f.Way, Fate: f.Fate, Reason: f.Reason, Detail: f.Detail, At: f.At, Position: at})
+		b.Fates = append(b.Fates, warehouse.FateRow{ReceiptID: f.ReceiptID, Source: f.Source, Way: f.Way, Fate: f.Fate, Reason: f.Reason, Detail: f.Detail, Rule: f.Rule, Mapping: f.Mapping, At: f.At, Position: at, Nodes: s.unerased(f)})
 	case eventlog.TypeEvent:
 		e, err := decode[canonical.Event](r)
 		if err != nil {
@@ -148,28 +155,37 @@ func (s *Record) row(ctx context.Context, j *judge, r eventlog.Record, b *wareho
 		if err != nil || !keep {
 			return err
 		}
-		b.Fates = append(b.Fates, warehouse.FateRow{ReceiptID: e.ReceiptID, Source: e.Source, Way: e.Way, Fate: fate, Event: e.Key(), Rule: e.Rule, At: e.ReceivedAt, Position: at})
+		b.Fates = append(b.Fates, warehouse.FateRow{ReceiptID: e.ReceiptID, Source: e.Source, Way: e.Way, Fate: fate, Event: e.Key(), Rule: e.Rule, Mapping: e.MappingVersion, At: e.ReceivedAt, Position: at})
 		if fate == canonical.FateEvent {
-			b.Events = append(b.Events, warehouse.EventRow{Event: e, Position: at, Sealed: s.Seal(r.Value)})
+			b.Events = append(b.Events, s.eventRow(e, at, r.Value))
 		}
 	case eventlog.TypeFact:
 		f, err := decode[canonical.Fact](r)
 		if err != nil {
 			return err
 		}
-		b.Facts = append(b.Facts, warehouse.FactRow{Offset: r.Offset, Fact: f})
 		if err := s.View.Wait(ctx, r.Offset); err != nil {
 			return err
 		}
+		if !s.View.Names(r.Offset, f) {
+			b.Facts = append(b.Facts, warehouse.FactRow{Offset: r.Offset, Fact: f})
+		}
 		for _, o := range s.View.Overrides(r.Offset-1, r.Offset) {
-			b.Overrides = append(b.Overrides, warehouse.OverrideRow{Offset: o.Offset, Node: o.Node, Root: o.Root, Account: o.Account})
+			b.Overrides = append(b.Overrides, warehouse.OverrideRow{Offset: o.Offset, Stated: r.Time, Node: o.Node, Root: o.Root, Account: o.Account})
+		}
+		for _, h := range s.View.Hands(r.Offset-1, r.Offset) {
+			b.Hands = append(b.Hands, warehouse.HandRow{Offset: h.Offset, Device: h.Device, Since: h.Since, Holder: h.Holder})
 		}
 	case eventlog.TypeDelivery:
 		d, err := decode[canonical.Delivery](r)
 		if err != nil {
 			return err
 		}
-		b.Deliveries = append(b.Deliveries, warehouse.DeliveryRow{Delivery: d, Position: at, Sealed: s.Seal(r.Value)})
+		row, err := s.deliveryRow(d, at, r.Value)
+		if err != nil {
+			return err
+		}
+		b.Deliveries = append(b.Deliveries, row)
 	case eventlog.TypeReplay:
 		o, err := decode[canonical.ReplayOrder](r)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"tributary/canonical"
 	"tributary/canonical/wire"
 	"tributary/destinations/delivery"
+	"tributary/identity"
 	"tributary/internal/eventlog"
 	"tributary/internal/warehouse"
 	"tributary/mappings"
@@ -48,6 +49,7 @@ type Replay struct {
 	Accounts []string
 	Lanes    map[string]*delivery.Lane
 	NewID    func() string
+	View     *identity.View // nil: nobody is erased
 }
 
 // An Archive is the warehouse as the place where an event is found that the index or
@@ -230,6 +232,9 @@ func (s *Replay) Find(ctx context.Context, id canonical.EventID) ([]canonical.Ev
 		if err != nil {
 			return nil, err
 		}
+		if s.forget(&e) {
+			continue
+		}
 		out = append(out, e)
 	}
 	if len(out) > 0 && len(out) == len(found) {
@@ -272,6 +277,10 @@ func (s *Replay) archived(ctx context.Context, id canonical.EventID) (out []cano
 		e, err := decode[canonical.Event](eventlog.Record{Topic: s.Topics.Events, Type: eventlog.TypeEvent, Version: eventlog.Schema, Value: body})
 		if err != nil {
 			return nil, false, err
+		}
+		if s.forget(&e) {
+			expired = true
+			continue
 		}
 		out = append(out, e)
 	}
@@ -352,6 +361,9 @@ func (s *Replay) Rerun(ctx context.Context, id canonical.ReceiptID) error {
 	if err != nil {
 		return err
 	}
+	if _, err := s.opened(value); err != nil {
+		return err
+	}
 	_, err = s.Log.Append(ctx, s.Topics.Inbound, eventlog.Record{Value: value, Type: eventlog.TypeReceipt, Version: eventlog.Schema})
 	return err
 }
@@ -408,5 +420,5 @@ func (s *Replay) Receipt(ctx context.Context, id canonical.ReceiptID) (canonical
 	if err != nil {
 		return canonical.Receipt{}, err
 	}
-	return decode[canonical.Receipt](eventlog.Record{Topic: s.Topics.Inbound, Type: eventlog.TypeReceipt, Version: eventlog.Schema, Value: value})
+	return s.opened(value)
 }

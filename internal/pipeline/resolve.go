@@ -55,16 +55,35 @@ func (s *Resolve) step(ctx context.Context, records []eventlog.Record) error {
 		return err
 	}
 	readings := make([]Reading, len(receipts))
-	var facts []canonical.Fact
 	mapping := s.Mapping()
 	for i, rc := range receipts {
 		readings[i] = Understand(rc, mapping, s.Settings(rc.Source))
+	}
+	for len(readings) > 0 { // whoever asks to be forgotten is, before what comes after
+		n := throughForgotten(readings)
+		if err := s.resolve(ctx, readings[:n], mapping); err != nil {
+			return err
+		}
+		readings = readings[n:]
+	}
+	return nil
+}
+
+// resolve states what receipts say and gives each its event or fate.
+func (s *Resolve) resolve(ctx context.Context, readings []Reading, mapping *mappings.Mapping) error {
+	var facts []canonical.Fact
+	for i := range readings {
+		s.forget(&readings[i], mapping)
 		facts = append(facts, readings[i].Facts...)
 	}
 	if err := s.state(ctx, facts); err != nil {
 		return err
 	}
+	if err := s.erase(ctx, readings[len(readings)-1]); err != nil {
+		return err
+	}
 	out := make([]eventlog.Record, len(readings))
+	var err error
 	for i, rd := range readings {
 		if out[i], err = s.outcome(rd); err != nil {
 			return err
@@ -109,12 +128,20 @@ type Reading struct {
 	Fate    canonical.Fate
 	Reason  string
 	Detail  string
+	By      string // the quarantine rule: file:line
 	Facts   []canonical.Fact
 	Mapping string
+
+	Withheld identity.Withheld // links that a list kept from the facts
 }
 
 // Understand reads one receipt by a mapping. It is pure.
 func Understand(rc canonical.Receipt, m *mappings.Mapping, settings wire.Settings) Reading {
+	return understand(rc, m, settings, nil)
+}
+
+// understand is Understand, with what leaves something out of the report before it is mapped.
+func understand(rc canonical.Receipt, m *mappings.Mapping, settings wire.Settings, without func(*canonical.Report)) Reading {
 	rd := Reading{Receipt: rc, Fate: canonical.FateFacts, Mapping: m.Version()}
 	shaped, unusable := m.Shape(rc)
 	if unusable != nil {
@@ -126,17 +153,29 @@ func Understand(rc canonical.Receipt, m *mappings.Mapping, settings wire.Setting
 		rd.Fate, rd.Reason, rd.Detail = canonical.FateQuarantined, problem.Code, problem.Detail
 		return rd
 	}
+	if without != nil {
+		without(&report)
+	}
 	rd.Report = report
 	result := m.Apply(report, rc)
 	if q := result.Quarantine; q != nil {
-		rd.Fate, rd.Reason, rd.Detail = canonical.FateQuarantined, q.Code, q.Detail
+		rd.Fate, rd.Reason, rd.Detail, rd.By = canonical.FateQuarantined, q.Code, q.Detail, result.QuarantinedBy
 		return rd
 	}
 	if result.Event != nil {
 		rd.Event, rd.Fate = result.Event, canonical.FateEvent
 	}
-	rd.Facts = identity.FactsOf(report, result.Event, rc)
+	placeAccount(result.Event, settings.Lists)
+	rd.Facts, rd.Withheld = identity.FactsOf(report, result.Event, rc, settings.Lists)
 	return rd
+}
+
+// placeAccount gives an event the account that it has where domains were added to those of
+// free mail.
+func placeAccount(e *canonical.Event, lists *canonical.Lists) {
+	if e != nil && lists != nil {
+		e.AccountNode = lists.AccountNode(e)
+	}
 }
 
 // state appends what the log does not say yet, and folds it.
@@ -171,6 +210,6 @@ func (s *Resolve) outcome(rd Reading) (eventlog.Record, error) {
 	}
 	return encode(eventlog.TypeFate, string(rd.Receipt.ID), canonical.FateRecord{
 		ReceiptID: rd.Receipt.ID, Source: rd.Receipt.Source, Way: rd.Receipt.Way, Fate: rd.Fate,
-		Reason: rd.Reason, Detail: rd.Detail, At: rd.Receipt.ReceivedAt, Mapping: rd.Mapping,
+		Reason: rd.Reason, Detail: rd.Detail, Rule: rd.By, At: rd.Receipt.ReceivedAt, Mapping: rd.Mapping, Nodes: nodesToForget(rd),
 	})
 }

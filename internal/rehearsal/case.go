@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"tributary/canonical"
 	"tributary/canonical/wire"
 	"tributary/destinations/delivery"
 	"tributary/mappings"
@@ -12,8 +13,8 @@ import (
 
 // Case runs a case by itself: its history, oldest first and each at the time it was
 // received, then what is given, at the time that the case says.
-func Case(ctx context.Context, c cases.Case, m *mappings.Mapping, settings func(source string) wire.Settings, dests []Destination) (out cases.Outcome, err error) {
-	r, err := New(m, settings, dests)
+func Case(ctx context.Context, c cases.Case, m *mappings.Mapping, settings func(source string) wire.Settings, guards canonical.Guards, dests []Destination) (out cases.Outcome, err error) {
+	r, err := New(m, settings, guards, dests)
 	if err != nil {
 		return out, err
 	}

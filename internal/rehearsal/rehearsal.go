@@ -55,8 +55,9 @@ type seat struct {
 }
 
 // New gives a rehearsal of a mapping with the destinations in the order in which Outcome
-// names them. settings is what the sources' configuration adds to reading; nil: nothing.
-func New(m *mappings.Mapping, settings func(source string) wire.Settings, dests []Destination) (r *Rehearsal, err error) {
+// names them. settings is what the sources' configuration adds to reading; nil: nothing. guards
+// are those of the identity graph; zero: the defaults.
+func New(m *mappings.Mapping, settings func(source string) wire.Settings, guards canonical.Guards, dests []Destination) (r *Rehearsal, err error) {
 	if settings == nil {
 		settings = func(string) wire.Settings { return wire.Settings{} }
 	}
@@ -87,6 +88,10 @@ func New(m *mappings.Mapping, settings func(source string) wire.Settings, dests 
 			lane.Policy = delivery.DefaultPolicy()
 		}
 		r.seats = append(r.seats, seat{d.Name, lane.Preview(delivery.Ask{Held: true})})
+	}
+	if err := r.fold([]canonical.Fact{{Kind: canonical.FactGuards, Guards: &guards}}); err != nil {
+		r.Close()
+		return nil, err
 	}
 	return r, nil
 }

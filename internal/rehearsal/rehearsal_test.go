@@ -9,6 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"tributary/canonical"
+	"tributary/canonical/wire"
 	"tributary/destinations/catalog"
 	"tributary/mappings"
 )
@@ -16,6 +17,11 @@ import (
 var noon = time.Date(2026, 4, 23, 12, 0, 0, 0, time.UTC)
 
 func begin(t *testing.T) *Rehearsal {
+	t.Helper()
+	return beginWith(t, nil, canonical.Guards{})
+}
+
+func beginWith(t *testing.T, lists *canonical.Lists, guards canonical.Guards) *Rehearsal {
 	t.Helper()
 	m, problems := mappings.Compile(mappings.Default())
 	if m == nil {
@@ -30,7 +36,7 @@ func begin(t *testing.T) *Rehearsal {
 	if len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
-	r, err := New(m, nil, []Destination{{Name: "meta", Kind: "meta", Adapter: adapter}, {Name: "off", Kind: "meta", Adapter: adapter, Disabled: true}})
+	r, err := New(m, func(string) wire.Settings { return wire.Settings{Lists: lists} }, guards, []Destination{{Name: "meta", Kind: "meta", Adapter: adapter}, {Name: "off", Kind: "meta", Adapter: adapter, Disabled: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +94,44 @@ func TestInputsFollowEachOther(t *testing.T) {
 	} {
 		if got := said(t, r, step.rc, Profile{}, step.now); got != step.want {
 			t.Errorf("step %d: %s, want %s", i+1, got, step.want)
+		}
+	}
+}
+
+// Who is one person is rehearsed under the guards and lists of the configuration.
+func TestGuardsOfTheConfiguration(t *testing.T) {
+	shared := canonical.Identifier{Scheme: canonical.Email, Value: canonical.EmailHash("flat7@example.com")}
+	for name, c := range map[string]struct {
+		lists  *canonical.Lists
+		guards canonical.Guards
+		want   int // contacts that the second one is known as
+	}{
+		"the defaults": {want: 2},
+		"never_link":   {guards: canonical.Guards{NeverLink: []canonical.Identifier{shared}}, want: 1},
+		"a crowd":      {guards: canonical.Guards{Crowd: 1}, want: 1},
+		"a pattern":    {lists: canonical.NewLists([]string{"flat*@*"}, nil, nil), want: 1},
+		"a mailbox":    {lists: canonical.NewLists(nil, []string{"Flat7"}, nil), want: 1},
+		"another's":    {lists: canonical.NewLists([]string{"*@example.test"}, []string{"front"}, nil), want: 2},
+	} {
+		r := beginWith(t, c.lists, c.guards)
+		var known *canonical.Known
+		for _, id := range []string{"71", "72"} {
+			rc := stage(id, "lead", "2026-04-23T11:00:00Z")
+			rc.Body = []byte(strings.ReplaceAll(string(rc.Body), id+"@example.com", "flat7@example.com"))
+			o, err := r.Take(t.Context(), rc, Profile{}, noon)
+			if err != nil || o.Event == nil {
+				t.Fatalf("%s: %v %v", name, o.Detail, err)
+			}
+			known = o.Event.Known
+		}
+		contacts := 0
+		for _, id := range known.Identifiers {
+			if id.Scheme == canonical.HubSpotContact {
+				contacts++
+			}
+		}
+		if contacts != c.want {
+			t.Errorf("%s: known as %d contacts, want %d", name, contacts, c.want)
 		}
 	}
 }

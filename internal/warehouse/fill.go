@@ -53,8 +53,8 @@ func (f *filler) receipt(r ReceiptRow) {
 
 func (f *filler) fate(r FateRow) {
 	f.add("receipt_fates", string(r.ReceiptID), clean(r.Source), string(r.Way), when(r.At), string(r.Fate),
-		clean(r.Reason), clean(r.Detail), clean(r.Event.Name), clean(string(r.Event.ID)), clean(r.Rule),
-		uint32(r.Position.Partition), r.Position.Offset)
+		clean(r.Reason), clean(r.Detail), clean(r.Event.Name), clean(string(r.Event.ID)), clean(r.Rule), r.Mapping,
+		uint32(r.Position.Partition), r.Position.Offset, numbers(r.Nodes))
 }
 
 func (f *filler) event(r EventRow) {
@@ -72,7 +72,7 @@ func (f *filler) event(r EventRow) {
 	if company, ok := canonical.ObjectIdentifier(canonical.Object{Account: e.Object.Account, Type: "company", ID: e.Company.ID}); ok {
 		f.node(company, e.OccurredAt)
 	}
-	if domain := canonical.NormalDomain(e.Company.Domain); domain != "" && !canonical.FreeMail(domain) {
+	if domain := canonical.CompanyDomain(e.Company.Domain); domain != "" {
 		f.node(canonical.Identifier{Scheme: canonical.Domain, Value: domain}, e.OccurredAt)
 	}
 	if e.Node != 0 && e.AccountNode != 0 && e.Ignored == "" {
@@ -88,14 +88,14 @@ func (f *filler) event(r EventRow) {
 	f.add("events", id, name, when(e.OccurredAt), e.TimeBasis, whenever(e.ObservedAt),
 		when(e.ReceivedAt), source, string(e.Way), clean(e.Reported), e.Object.Account,
 		clean(e.Object.Type), clean(e.Object.ID), clean(e.Pipeline), clean(e.RawStage), clean(e.Stage),
-		e.Funnel, uint16(e.Rank), e.CountedBy, e.CoveredBy, clean(e.Ignored),
+		e.Funnel, uint16(e.Rank), e.CountedBy, e.CoveredBy, clean(e.Ignored), clean(e.IgnoredBy),
 		clean(e.Rule), uint64(e.Node), uint64(e.AccountNode), nodes, known,
 		consent(e.Consent), e.MappingVersion, uint8(e.IDRecipe), string(e.ReceiptID),
 		uint32(r.Position.Partition), r.Position.Offset, version, uint8(0), string(r.Sealed))
 	if e.Touch != nil && !e.Touch.Carried {
 		f.touch(id, name, source, version, e)
 	}
-	if e.Funnel && e.Ignored == "" {
+	if e.Funnel && e.Ignored == "" && !e.Echo {
 		f.conversion(id, name, source, version, e)
 	}
 	if e.RawStage != "" || e.Stage != "" || e.Funnel {
@@ -141,7 +141,7 @@ func (f *filler) conversion(id, name, source string, version uint64, e canonical
 		string(e.Way), e.Object.Account, clean(e.Object.Type), clean(e.Object.ID), uint64(e.Node),
 		uint64(e.AccountNode), uint16(e.Rank), e.CountedBy, e.CoveredBy,
 		micros(worth.Amount), micros(worth.MRR), micros(worth.ARR), micros(worth.ACV), micros(worth.TCV),
-		clean(worth.Currency), clean(worth.BillingPeriod), version, uint8(0))
+		clean(worth.Currency), clean(worth.BillingPeriod), version, uint8(0), clean(e.Deal))
 }
 
 func (f *filler) fact(r FactRow) error {
@@ -158,9 +158,18 @@ func (f *filler) fact(r FactRow) error {
 	if c.Stage != nil {
 		stage, raw = clean(c.Stage.Name), clean(c.Stage.Raw)
 	}
-	if c.Kind == canonical.FactAssociation && len(c.Nodes) >= 2 {
+	switch {
+	case c.Kind == canonical.FactAssociation && len(c.Nodes) >= 2:
 		f.add("associations", nodes[0], nodes[1], r.Offset, when(c.At), schemes[0],
-			schemes[1], c.Primary, c.Removed, clean(c.Source))
+			schemes[1], c.Primary, c.Removed, clean(c.Source), clean(c.Role))
+	case c.Kind == canonical.FactAccount && len(c.Nodes) > 0:
+		for _, name := range canonical.AccountFields {
+			if v, said := c.Fields[name]; said {
+				f.add("account_fields", nodes[0], name, r.Offset, when(c.At), clean(v), clean(c.Source))
+			}
+		}
+	case c.Kind == canonical.FactConsent && len(c.Nodes) > 0 && c.Consent != nil:
+		f.add("consents", nodes[0], r.Offset, when(c.At), consent(c.Consent), clean(c.Source))
 	}
 	body := c
 	body.Nodes = kept
@@ -192,6 +201,7 @@ func (f *filler) node(i canonical.Identifier, seen time.Time) {
 
 func (f *filler) override(r OverrideRow) {
 	f.add("identity_overrides", r.Account, uint64(r.Node), uint64(r.Root), r.Offset)
+	f.add("identity_log", r.Account, uint64(r.Node), r.Offset, uint64(r.Root), when(r.Stated))
 }
 
 func (f *filler) delivery(r DeliveryRow) {

@@ -42,8 +42,12 @@ type Firing struct {
 
 // Firings counts the events received since then by the rule that named them.
 func (w *Warehouse) Firings(ctx context.Context, since time.Time) ([]Firing, error) {
-	rows, err := w.conn.Query(ctx, `SELECT toString(mapping_version), toString(rule), toString(name), count(), max(received_at) FROM events FINAL
-		WHERE received_at >= `+fromMillis+` GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, when(since).UnixMilli())
+	return w.firings(ctx, `SELECT toString(mapping_version), toString(rule), toString(name), count(), max(received_at) FROM events FINAL
+		WHERE received_at >= `+fromMillis+` GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, since)
+}
+
+func (w *Warehouse) firings(ctx context.Context, query string, since time.Time) ([]Firing, error) {
+	rows, err := w.conn.Query(ctx, query, when(since).UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("count rules: %w", err)
 	}
@@ -61,42 +65,43 @@ func (w *Warehouse) Firings(ctx context.Context, since time.Time) ([]Firing, err
 	return out, rows.Err()
 }
 
-// QuarantinedBy counts the receipts since then that were quarantined, by reason.
-func (w *Warehouse) QuarantinedBy(ctx context.Context, since time.Time) ([]Counted, error) {
-	return w.counted(ctx, `SELECT '', toString(reason), uniqExact(receipt_id) FROM receipt_fates WHERE received_at >= `+fromMillis+` AND fate = 'quarantined' GROUP BY 2 ORDER BY 2`, since)
+// QuarantinedBy counts the receipts since then that a quarantine rule held back, by the rule; Name is
+// its reason.
+func (w *Warehouse) QuarantinedBy(ctx context.Context, since time.Time) ([]Firing, error) {
+	return w.firings(ctx, `SELECT toString(mapping_version), toString(rule), toString(reason), uniqExact(receipt_id), max(received_at) FROM receipt_fates
+		WHERE received_at >= `+fromMillis+` AND fate = 'quarantined' AND rule != '' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, since)
 }
 
-// A Counted is a number by two words.
+// A Counted is how many events of a name were delivered at a destination.
 type Counted struct {
 	Of, Name string
+	Again    bool // not as the first reach of their stage
 	Events   int
 }
 
-// IgnoredBy counts the events received since then that a rule ignored, by reason.
-func (w *Warehouse) IgnoredBy(ctx context.Context, since time.Time) ([]Counted, error) {
-	return w.counted(ctx, `SELECT '', toString(ignored), count() FROM events FINAL WHERE received_at >= `+fromMillis+` AND ignored != '' GROUP BY 2 ORDER BY 2`, since)
+// IgnoredBy counts the events received since then that a rule ignored, by the rule; Name is its reason.
+func (w *Warehouse) IgnoredBy(ctx context.Context, since time.Time) ([]Firing, error) {
+	return w.firings(ctx, `SELECT toString(mapping_version), toString(ignored_by), toString(ignored), count(), max(received_at) FROM events FINAL
+		WHERE received_at >= `+fromMillis+` AND ignored_by != '' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, since)
 }
 
 // Delivered counts the events that were delivered since then, by destination and name.
 func (w *Warehouse) Delivered(ctx context.Context, since time.Time) ([]Counted, error) {
-	return w.counted(ctx, `SELECT toString(destination), toString(event_name), uniqExact(event_id) FROM deliveries
-		WHERE at >= `+fromMillis+` AND state = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2`, since)
-}
-
-func (w *Warehouse) counted(ctx context.Context, query string, since time.Time) ([]Counted, error) {
-	rows, err := w.conn.Query(ctx, query, when(since).UnixMilli())
+	rows, err := w.conn.Query(ctx, `SELECT toString(destination), toString(event_name), position(slot, '#') > 0, uniqExact(event_id) FROM deliveries
+		WHERE at >= `+fromMillis+` AND state = 'delivered' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, when(since).UnixMilli())
 	if err != nil {
-		return nil, fmt.Errorf("count events: %w", err)
+		return nil, fmt.Errorf("count deliveries: %w", err)
 	}
 	defer rows.Close()
 	var out []Counted
 	for rows.Next() {
 		var c Counted
+		var again uint8
 		var n uint64
-		if err := rows.Scan(&c.Of, &c.Name, &n); err != nil {
-			return nil, fmt.Errorf("count events: %w", err)
+		if err := rows.Scan(&c.Of, &c.Name, &again, &n); err != nil {
+			return nil, fmt.Errorf("count deliveries: %w", err)
 		}
-		c.Events = int(n)
+		c.Again, c.Events = again != 0, int(n)
 		out = append(out, c)
 	}
 	return out, rows.Err()

@@ -205,7 +205,11 @@ func (w *Warehouse) sealed(ctx context.Context, each func(int64, []byte) error, 
 		if err := rows.Scan(&offset, &body); err != nil {
 			return fmt.Errorf("read sealed records: %w", err)
 		}
-		if err := each(offset, []byte(body)); err != nil {
+		var sealed []byte // nil where nothing is kept any more
+		if body != "" {
+			sealed = []byte(body)
+		}
+		if err := each(offset, sealed); err != nil {
 			return err
 		}
 	}

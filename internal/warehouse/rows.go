@@ -25,8 +25,10 @@ type FateRow struct {
 	Detail    string
 	Event     canonical.EventKey // the event it became, or is an observation of
 	Rule      string             // the mapping rule: file:line
+	Mapping   string             // the version of the mapping
 	At        time.Time          // received_at of the receipt
 	Position  canonical.Position
+	Nodes     []canonical.NodeID // of its person, where it stated facts only
 }
 
 // An EventRow is the first copy of an event. Further copies are not handed over.
@@ -43,11 +45,21 @@ type FactRow struct {
 }
 
 // An OverrideRow says that from the fact at Offset on a node's root is Root. All nodes of
-// a changed cluster are handed over together.
+// a changed cluster are handed over together. Stated is when the fact was appended.
 type OverrideRow struct {
 	Offset     int64
+	Stated     time.Time
 	Node, Root canonical.NodeID
 	Account    bool
+}
+
+// A HandRow says, from the fact at Offset on, that a shared device is in the hands of
+// Holder's person since a time in nanoseconds; zero: no hand begins then any more.
+type HandRow struct {
+	Offset int64
+	Device canonical.NodeID
+	Since  int64
+	Holder canonical.NodeID
 }
 
 // A DeliveryRow is one record of deliveries. Content, known and body are stored in Sealed
@@ -85,6 +97,7 @@ type Block struct {
 	Events     []EventRow
 	Facts      []FactRow
 	Overrides  []OverrideRow
+	Hands      []HandRow
 	Deliveries []DeliveryRow
 	Replays    []ReplayRow
 	Jobs       []JobRow
@@ -93,5 +106,5 @@ type Block struct {
 
 // Len counts the rows handed over.
 func (b Block) Len() int {
-	return len(b.Receipts) + len(b.Fates) + len(b.Events) + len(b.Facts) + len(b.Overrides) + len(b.Deliveries) + len(b.Replays) + len(b.Jobs) + len(b.Mappings)
+	return len(b.Receipts) + len(b.Fates) + len(b.Events) + len(b.Facts) + len(b.Overrides) + len(b.Hands) + len(b.Deliveries) + len(b.Replays) + len(b.Jobs) + len(b.Mappings)
 }

@@ -27,14 +27,14 @@ var tables = []table{
 	}},
 	{"receipt_fates", []column{
 		{"receipt_id", text}, {"source", small}, {"way", small}, {"received_at", instant}, {"fate", small},
-		{"reason", small}, {"detail", text}, {"event_name", small}, {"event_id", text}, {"rule", small},
-		{"log_partition", division}, {"log_offset", place},
+		{"reason", small}, {"detail", text}, {"event_name", small}, {"event_id", text}, {"rule", small}, {"mapping_version", small},
+		{"log_partition", division}, {"log_offset", place}, {"nodes", "Array(UInt64)"},
 	}},
 	{"events", []column{
 		{"event_id", text}, {"name", small}, {"occurred_at", instant}, {"time_basis", small}, {"observed_at", maybe},
 		{"received_at", instant}, {"source", small}, {"way", small}, {"reported_as", small}, {"object_account", small},
 		{"object_type", small}, {"object_id", text}, {"pipeline", small}, {"raw_stage", small}, {"stage", small},
-		{"funnel", yes}, {"rank", "UInt16"}, {"counted_by", small}, {"covered_by", small}, {"ignored", small},
+		{"funnel", yes}, {"rank", "UInt16"}, {"counted_by", small}, {"covered_by", small}, {"ignored", small}, {"ignored_by", small},
 		{"rule", small}, {"node", node}, {"account_node", node}, {"nodes", "Array(UInt64)"}, {"known_offset", place},
 		{"consent", small}, {"mapping_version", small}, {"id_recipe", "UInt8"}, {"receipt_id", text},
 		{"log_partition", division}, {"log_offset", place}, {"version", "UInt64"}, {"is_deleted", "UInt8"}, {"sealed", text},
@@ -51,7 +51,7 @@ var tables = []table{
 		{"way", small}, {"object_account", small}, {"object_type", small}, {"object_id", text}, {"node", node},
 		{"account_node", node}, {"rank", "UInt16"}, {"counted_by", small}, {"covered_by", small},
 		{"amount_micros", money}, {"mrr_micros", money}, {"arr_micros", money}, {"acv_micros", money}, {"tcv_micros", money},
-		{"currency", small}, {"billing_period", small}, {"version", "UInt64"}, {"is_deleted", "UInt8"},
+		{"currency", small}, {"billing_period", small}, {"version", "UInt64"}, {"is_deleted", "UInt8"}, {"deal", text},
 	}},
 	{"stage_transitions", []column{
 		{"event_id", text}, {"name", small}, {"occurred_at", instant}, {"time_basis", small}, {"source", small},
@@ -71,9 +71,21 @@ var tables = []table{
 	{"identity_overrides", []column{
 		{"account", yes}, {"node", node}, {"root", node}, {"version", place},
 	}},
+	{"identity_log", []column{
+		{"account", yes}, {"node", node}, {"fact_offset", place}, {"root", node}, {"stated_at", instant},
+	}},
+	{"identity_hands", []column{
+		{"device", node}, {"since", place}, {"holder", node}, {"version", place},
+	}},
 	{"associations", []column{
 		{"from_node", node}, {"to_node", node}, {"fact_offset", place}, {"at", instant}, {"from_scheme", small},
-		{"to_scheme", small}, {"is_primary", yes}, {"removed", yes}, {"source", small},
+		{"to_scheme", small}, {"is_primary", yes}, {"removed", yes}, {"source", small}, {"role", small},
+	}},
+	{"account_fields", []column{
+		{"node", node}, {"field", small}, {"fact_offset", place}, {"at", instant}, {"value", text}, {"source", small},
+	}},
+	{"consents", []column{
+		{"node", node}, {"fact_offset", place}, {"at", instant}, {"consent", small}, {"source", small},
 	}},
 	{"node_accounts", []column{
 		{"node", node}, {"account_node", node}, {"last_at", "SimpleAggregateFunction(max, DateTime64(3, 'UTC'))"},

@@ -112,6 +112,9 @@ func sum(b Block) uint64 {
 	for _, r := range b.Overrides {
 		fmt.Fprintln(h, "override", r.Offset, r.Node, r.Root, r.Account)
 	}
+	for _, r := range b.Hands {
+		fmt.Fprintln(h, "hand", r.Offset, r.Device, r.Since, r.Holder)
+	}
 	for _, r := range b.Deliveries {
 		fmt.Fprintln(h, "delivery", r.Delivery.Destination, r.Delivery.Event, r.Delivery.Part, r.Delivery.State, r.Delivery.At.UnixNano(), r.Position)
 	}
@@ -146,6 +149,9 @@ func fill(b Block) (map[string][][]any, error) {
 	}
 	for _, r := range b.Overrides {
 		f.override(r)
+	}
+	for _, r := range b.Hands {
+		f.add("identity_hands", uint64(r.Device), r.Since, uint64(r.Holder), r.Offset)
 	}
 	for _, r := range b.Deliveries {
 		f.delivery(r)

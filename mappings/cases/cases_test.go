@@ -2,6 +2,7 @@ package cases
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,6 +140,24 @@ func TestJudge(t *testing.T) {
 }
 
 // What is rewritten holds; everything else of the file stands as it was.
+// A short text that stands for an endless one is read to its end, or refused.
+func TestReadIsBounded(t *testing.T) {
+	const head = "now: 2026-04-23T12:00:00Z\ncases:\n  - name: x\n    expect: { event: a }\n    given:\n"
+	merges := head + "      x: &a0 { k: v }\n"
+	for i := range 8 {
+		merges += fmt.Sprintf("      x%d: &a%d { <<: [%s*a%d] }\n", i, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 40), i)
+	}
+	for name, text := range map[string]string{
+		"merges within merges": merges + "      body: *a8\n",
+		"a body in itself":     head + "      body: &b { event: a, x: *b, y: *b }\n",
+		"cases in themselves":  "cases: &c [*c]\n",
+	} {
+		if s, problems := Read(mappings.File{Name: "x.test.yaml", Text: []byte(text)}); s != nil || len(problems) == 0 {
+			t.Errorf("%s: read with %v", name, problems)
+		}
+	}
+}
+
 func TestUpdate(t *testing.T) {
 	s := read(t, one)
 	outcomes := []Outcome{

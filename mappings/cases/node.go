@@ -30,10 +30,19 @@ type pair struct{ key, value *yaml.Node }
 
 // pairsOf gives the keys of a group with their values as they are written, aliases too;
 // merge keys are expanded behind its own.
-func pairsOf(n *yaml.Node) []pair { return pairsWithin(n, 0) }
+func pairsOf(n *yaml.Node) []pair {
+	groups := maxMerged
+	return pairsWithin(n, 0, &groups)
+}
 
-func pairsWithin(n *yaml.Node, depth int) []pair {
+// maxMerged bounds how many groups are merged into one.
+const maxMerged = 1000
+
+func pairsWithin(n *yaml.Node, depth int, groups *int) []pair {
 	var own, merged []pair
+	if *groups--; *groups < 0 {
+		return nil
+	}
 	if n = follow(n); n.Kind != yaml.MappingNode || depth > 8 {
 		return nil
 	}
@@ -46,7 +55,7 @@ func pairsWithin(n *yaml.Node, depth int) []pair {
 				from = list.Content
 			}
 			for _, f := range from {
-				merged = append(merged, pairsWithin(f, depth+1)...)
+				merged = append(merged, pairsWithin(f, depth+1, groups)...)
 			}
 			continue
 		}
