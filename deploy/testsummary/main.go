@@ -1,6 +1,6 @@
 // Command testsummary runs `go test` and says what came of it: a line for each package
 // as it ends, the whole output of whatever failed, and on the last line how many tests
-// passed, failed and were skipped. A skipped test is a failure: what make test promises
+// passed, failed and were skipped; before that, which took longest. A skipped test is a failure: what make test promises
 // to have run must have run.
 //
 //	go run ./deploy/testsummary -race ./...
@@ -8,6 +8,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,7 +66,20 @@ type summary struct {
 	passed   int
 	failed   int
 	skipped  []string
+	slow     []slow
 }
+
+// A slow test took a while.
+type slow struct {
+	name    string
+	seconds float64
+}
+
+// Of tests that took this long so many are named.
+const (
+	slowSeconds = 10
+	slowNamed   = 12
+)
 
 // A pkg is what is known of one package that runs.
 type pkg struct {
@@ -121,6 +135,7 @@ func (s *summary) take(e event) {
 		s.passed++
 		p.count++
 		delete(p.output, e.Test)
+		s.took(e)
 	case e.Action == "fail":
 		s.failed++
 		p.count++
@@ -128,6 +143,13 @@ func (s *summary) take(e event) {
 	case e.Action == "skip":
 		s.skipped = append(s.skipped, e.Package+" "+e.Test)
 		fmt.Fprintf(s.w, "SKIP  %s %s\n%s", e.Package, e.Test, p.text(e.Test))
+	}
+}
+
+// took remembers a test of its own that took a while.
+func (s *summary) took(e event) {
+	if e.Elapsed >= slowSeconds && !strings.Contains(e.Test, "/") {
+		s.slow = append(s.slow, slow{e.Package + " " + e.Test, e.Elapsed})
 	}
 }
 
@@ -172,8 +194,16 @@ func (p *pkg) text(test string) string {
 	return ""
 }
 
-// end tells of packages that never came to an end, and lists what was skipped.
+// end tells of packages that never came to an end, names what took longest and lists what
+// was skipped.
 func (s *summary) end() {
+	slices.SortFunc(s.slow, func(x, y slow) int { return cmp.Compare(y.seconds, x.seconds) })
+	for i, t := range s.slow[:min(len(s.slow), slowNamed)] {
+		if i == 0 {
+			fmt.Fprintln(s.w, "took longest:")
+		}
+		fmt.Fprintf(s.w, "%7.1fs %s\n", t.seconds, t.name)
+	}
 	for name, p := range s.packages {
 		s.failed++
 		fmt.Fprintf(s.w, "FAIL  %s did not end\n", name)

@@ -26,6 +26,17 @@ func TestSummary(t *testing.T) {
 			passed: 1, says: []string{"ok    m/a", "1 tests"}, hides: []string{"chatter", "PASS"},
 		},
 		{
+			name: "what took long is named, the longest first",
+			lines: []string{
+				`{"Action":"pass","Package":"m/a","Test":"TestA","Elapsed":11}`,
+				`{"Action":"pass","Package":"m/a","Test":"TestB/part","Elapsed":40}`,
+				`{"Action":"pass","Package":"m/a","Test":"TestB","Elapsed":41.5}`,
+				`{"Action":"pass","Package":"m/a","Test":"TestC","Elapsed":9.9}`,
+				`{"Action":"pass","Package":"m/a","Elapsed":70}`,
+			},
+			passed: 4, says: []string{"took longest:\n   41.5s m/a TestB\n   11.0s m/a TestA\n"}, hides: []string{"TestC", "part"},
+		},
+		{
 			name: "a failure is told whole",
 			lines: []string{
 				`{"Action":"output","Package":"m/a","Test":"TestA","Output":"a.go:1: got 1, want 2\n"}`,
