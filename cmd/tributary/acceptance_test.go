@@ -34,6 +34,7 @@ func dealBody(at string) string {
 }
 
 func TestTheGuidesBodiesAgainstARunningRouter(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{People: []simulator.Person{buyer}, Destinations: `
   meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "` + dataset + `", timeout: 300ms, linger: 0s}}
   linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 300ms, linger: 0s, rules: {lead: 101, mql: 102, sql: 103, opportunity: 104, proposal: 105, closed_won: 106, expansion: 107}}}
@@ -109,6 +110,7 @@ func TestTheGuidesBodiesAgainstARunningRouter(t *testing.T) {
 }
 
 func TestOneChangeByThreeWaysInReachesMetaOnceInEveryOrder(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{HubSpot: simulator.HubSpotAccount{Subscriptions: []string{"contact.propertyChange:lifecyclestage"}}})
 	s.start()
 	at := time.Now().UTC().Add(-time.Hour).Truncate(time.Second)
@@ -185,6 +187,7 @@ func permutations(n int) [][]int {
 // the first; B's later one is the same stage again, and counts no more. SQL, proposal and
 // the won deal count once each; the deal brings 36,000.
 func TestSixArrivalOrdersGiveTheSameAnswer(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{})
 	s.start()
 	base := time.Now().UTC().Add(-48 * time.Hour).Truncate(time.Second)

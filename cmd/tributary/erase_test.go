@@ -20,6 +20,7 @@ import (
 // her is found afterwards, also after a restart without local state; what was counted stays counted, a
 // colleague stays, and what comes of her later is dropped and counted.
 func TestSomebodyIsForgotten(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
 	const mail, contact, colleague = "ada.lovelace@example.test", "4711001", "4711002"
 	s := newSystem(t, systemOptions{

@@ -52,6 +52,7 @@ func companyRecord(id int) string {
 // click, B and C share the work address; as one they are C, at one account, and the deal was won by
 // A's click. Six of them are told in six orders.
 func TestTheBuyerWhoWasMergedCountsOnce(t *testing.T) {
+	t.Parallel()
 	const buyers = 6
 	var people []simulator.Person
 	for i := range buyers {
@@ -187,6 +188,7 @@ func TestTheBuyerWhoWasMergedCountsOnce(t *testing.T) {
 // A lead that goes MQL, SQL, MQL, SQL, told in all 24 orders: each platform gets one MQL and one SQL,
 // and ClickHouse has one of each, one step back and one repeat.
 func TestALeadThatComesBackIsSentOnceInAllOrders(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{People: []simulator.Person{buyer}})
 	s.start()
 	base := time.Now().UTC().Add(-48 * time.Hour).Truncate(time.Second)
@@ -223,6 +225,7 @@ func TestALeadThatComesBackIsSentOnceInAllOrders(t *testing.T) {
 // A merge that comes before anybody saw its members, the losers' deletions, and the losers' old ids in
 // what comes later, in all 24 orders: all of it is the survivor's.
 func TestOldIdsEndOnTheSurvivorInAllOrders(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{})
 	s.start()
 	base := time.Now().UTC().Add(-48 * time.Hour).Truncate(time.Second)
@@ -263,6 +266,7 @@ func TestOldIdsEndOnTheSurvivorInAllOrders(t *testing.T) {
 // have their part in it by labels of the account's own. The company is a target account with an owner.
 // A and B share a screen on a fair, one after the other.
 func TestAnAccountsJourney(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{People: []simulator.Person{buyer}})
 	s.start()
 	const northwind, deal = 71_001, 91_001

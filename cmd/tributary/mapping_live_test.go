@@ -100,6 +100,7 @@ func (s *system) lead(contact int, stage string) {
 // A changed file is loaded while the router runs; a bad one is not, the last good one stays and
 // everything says so, until a good one is there.
 func TestMappingIsReloaded(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
 	s := withMapping(t, defaultWith(t))
 	s.start()
@@ -223,6 +224,7 @@ cases:
 // What an included file that is not there keeps from being live becomes so once it is. And what of
 // a mapping holds only from the next start on is said until then.
 func TestMappingWaits(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
 	s := newSystem(t, systemOptions{Config: "mapping: [mappings/m.yaml]"})
 	s.write("mappings/m.yaml", defaultWith(t))
@@ -261,6 +263,7 @@ func TestMappingWaits(t *testing.T) {
 
 // What was told of a lead that went back was delivered by the line for that.
 func TestCoverageOfStepsBack(t *testing.T) {
+	t.Parallel()
 	m, problems := mappings.Compile(mappings.File{Name: "m.yaml", Text: []byte(`version: 1
 vocabulary: [ { lead_captured: { recycle: report } }, { qualified_lead: { recycle: send } } ]
 sources: { hubspot: { lifecycle: { lead: lead_captured, mql: qualified_lead } } }
@@ -285,6 +288,7 @@ destinations:
 // Rules that ignore and hold back are counted each by itself, also where they share a reason, and
 // what no line of a mapping names is found by that mapping, whatever was live.
 func TestMappingCoverage(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
 	rules := func(more string) string {
 		return defaultWith(t, "version: 1", "version: 1"+more, "sources:\n", `sources:
@@ -357,6 +361,7 @@ func (s *system) client() *client { return &client{base: "http://" + s.address, 
 // A recipe of ids changes in mid-stream, webhooks are sent again after the switch, and the
 // router is killed across it: every fact is one event, and one conversion.
 func TestRecipeChangedInMidStream(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
 	s := withMapping(t, defaultWith(t))
 	s.start()

@@ -13,6 +13,7 @@ import (
 
 // A ClickHouse server elsewhere is played by an engine that this test starts, late.
 func TestTheRouterWorksWhileAnOutsideWarehouseIsAway(t *testing.T) {
+	t.Parallel()
 	address := freeAddress(t)
 	s := newSystem(t, systemOptions{People: []simulator.Person{buyer}, Config: `
 data_key: file:data.key

@@ -9,6 +9,7 @@ import (
 
 // A key that may read the warehouse reads nothing else.
 func TestSQLReadsTheWarehouseOnly(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{})
 	s.start()
 	for _, q := range []string{

@@ -17,6 +17,7 @@ import (
 )
 
 func TestDeletedLocalStateIsRebuiltAndNothingIsSentAgain(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{People: []simulator.Person{buyer}})
 	s.start()
 	at := hourAgo()
@@ -54,6 +55,7 @@ func (s *system) requestCount() int64 {
 }
 
 func TestAHaltedLaneThatFillsTheLogIsNamed(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{Config: "log: {embedded: {max_bytes: 8388608, segment_bytes: 262144}}", Destinations: `
   meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "` + dataset + `", linger: 0s}}
 `})
@@ -104,6 +106,7 @@ func TestAHaltedLaneThatFillsTheLogIsNamed(t *testing.T) {
 }
 
 func TestAQuarantinedReceiptCanBeRunAgain(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{})
 	s.start()
 	template := s.send("/v1/ingest/crm", `{"source":"hubspot","event":"hubspot.lifecycle_changed","occurred_at":"{{ date_now }}","contact":{"id":"{{ contact.hs_object_id }}","lifecycle_stage":"lead"}}`)
@@ -142,6 +145,7 @@ func TestAQuarantinedReceiptCanBeRunAgain(t *testing.T) {
 }
 
 func TestALedgerBehindATrimmedLogIsRebuiltFromTheWarehouse(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{Config: "log: {embedded: {max_bytes: 8388608, segment_bytes: 65536}}"})
 	s.start()
 	at := hourAgo()

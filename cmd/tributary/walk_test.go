@@ -45,6 +45,7 @@ func walkBlocks(t *testing.T) []walkBlock {
 // What docs/mapping.md tells a marketer to do is done here, with the real program, against a
 // running router and Meta played by the simulator.
 func TestMarketersWalk(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, systemOptions{Config: "mapping: [mappings/default.yaml]", Destinations: `
   meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "111222333", linger: 0s}}
 `})
