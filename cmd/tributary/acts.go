@@ -71,12 +71,18 @@ func (r *router) act(do func(*gin.Context) (int, any, error)) gin.HandlerFunc {
 			c.JSON(status, v)
 			return
 		}
-		code, says := actError(err)
-		if code == ingest.CodeInternal && c.Request.Context().Err() == nil {
-			r.logger.Error("request", "route", c.FullPath(), "error", err.Error())
-		}
-		ingest.Refuse(c, code, says)
+		r.refuse(c, err)
 	}
+}
+
+// refuse answers with an error in the words of the one table; what is none of them is logged,
+// unless who asked has gone.
+func (r *router) refuse(c *gin.Context, err error) {
+	code, says := actError(err)
+	if code == ingest.CodeInternal && c.Request.Context().Err() == nil {
+		r.logger.Error("request", "route", c.FullPath(), "error", err.Error())
+	}
+	ingest.Refuse(c, code, says)
 }
 
 // A refusal is an error of the table, for who asked.

@@ -196,9 +196,9 @@ func reportCommand(o *options) *cobra.Command {
 // printBooks writes both balances as tables.
 func printBooks(w io.Writer, b bookkeeping) error {
 	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "source\taccepted\tevent\tobservation\tfacts only\tcompleted\tquarantined\twaiting\tlost\t")
+	fmt.Fprintln(t, "source\taccepted\tevent\tobservation\tfacts only\tcompleted\tquarantined\terased\twaiting\tlost\t")
 	for _, r := range b.Receipts {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Source, r.Accepted, r.Event, r.Observation, r.FactsOnly, r.Completed, r.Quarantined, r.Waiting, r.Lost)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Source, r.Accepted, r.Event, r.Observation, r.FactsOnly, r.Completed, r.Quarantined, r.Erased, r.Waiting, r.Lost)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tributary/destinations/catalog"
+	"tributary/ingest"
 	"tributary/internal/config"
 )
 
@@ -87,15 +88,30 @@ func (c *client) do(ctx context.Context, method, path string, body io.Reader) (*
 		return nil, err
 	}
 	var e struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
+		Error answered `json:"error"`
 	}
 	if json.Unmarshal(answer, &e) == nil && e.Error.Code != "" {
-		return nil, fmt.Errorf("%s: %s", e.Error.Code, e.Error.Message)
+		return nil, &e.Error
 	}
 	return nil, fmt.Errorf("the router answered %s", res.Status)
+}
+
+// An answered error is what the router says is wrong with a request, by its table of errors.
+type answered struct {
+	Code    ingest.Code `json:"code"`
+	Message string      `json:"message"`
+}
+
+func (e *answered) Error() string { return string(e.Code) + ": " + e.Message }
+
+// mappingRefused gives what the router says of a mapping with mistakes, behind what it means
+// here; other errors stay as they are.
+func mappingRefused(err error, means string) error {
+	var e *answered
+	if errors.As(err, &e) && e.Code == ingest.CodeMapping {
+		return wrong(fmt.Errorf("%s:\n%s", means, e.Message))
+	}
+	return err
 }
 
 // copy writes an answer out as it comes, however long that takes.

@@ -130,16 +130,12 @@ func (r *router) versions(ctx context.Context) func(string) (*mappings.Mapping, 
 
 // versionOf gives a mapping that was live; nil where its text is not kept, or no longer compiles.
 func (r *router) versionOf(ctx context.Context, version string) (*mappings.Mapping, error) {
-	_, sealed, err := r.warehouse.MappingFiles(ctx, version)
-	if err != nil || sealed == nil {
+	files, err := r.filesOf(ctx, version)
+	if err != nil || files == nil {
 		return nil, err
 	}
-	kept, err := r.openKept(sealed)
-	if err != nil {
-		return nil, err
-	}
-	m, err := compileKept(*kept)
-	if err != nil {
+	m, problems := mappings.Compile(files...)
+	if mappings.Failed(problems) {
 		return nil, nil
 	}
 	return m, nil

@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -62,11 +61,7 @@ func (r *router) answerDiff(c *gin.Context) {
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(time.Hour))
 	ask, problems, err := r.readDiff(c)
 	if err != nil {
-		code, says := actError(err)
-		if code == ingest.CodeInternal {
-			r.logger.Error("request", "route", c.FullPath(), "error", err.Error())
-		}
-		ingest.Refuse(c, code, says)
+		r.refuse(c, err)
 		return
 	}
 	if len(problems) > 0 {
@@ -312,23 +307,11 @@ func (cl *client) diff(ctx context.Context, q diffRequest, tell func(pipeline.Di
 	if err != nil {
 		return none, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, cl.base+"/v1/mapping/diff", bytes.NewReader(body))
+	res, err := cl.do(ctx, http.MethodPost, "/v1/mapping/diff", bytes.NewReader(body))
 	if err != nil {
-		return none, err
-	}
-	req.Header.Set("Authorization", "Bearer "+cl.key)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return none, errNotRunning
-	}
-	if err != nil {
-		return none, err
+		return none, mappingRefused(err, "the mapping has mistakes")
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return none, refusedAnswer(res)
-	}
 	lines := bufio.NewReader(res.Body)
 	for {
 		b, err := lines.ReadBytes('\n')
@@ -348,24 +331,6 @@ func (cl *client) diff(ctx context.Context, q diffRequest, tell func(pipeline.Di
 			return *l.Diff, nil
 		}
 	}
-}
-
-// refusedAnswer is the error of an answer that is not 2xx.
-func refusedAnswer(res *http.Response) error {
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 4<<20))
-	var e struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	if err != nil || json.Unmarshal(answer, &e) != nil || e.Error.Code == "" {
-		return fmt.Errorf("the router answered %s", res.Status)
-	}
-	if e.Error.Code == string(ingest.CodeMapping) {
-		return wrong(fmt.Errorf("the mapping has mistakes:\n%s", e.Error.Message))
-	}
-	return fmt.Errorf("%s: %s", e.Error.Code, e.Error.Message)
 }
 
 // printDiff writes a result for people: first what changes, then the money.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -76,10 +75,7 @@ stays live. (A router looks at its files every two seconds by itself.)`,
 				AtStart  []string `json:"at_next_start"`
 			}
 			if err := cl.call(c.Context(), http.MethodPost, "/v1/mapping/reload", nil, &a); err != nil {
-				if strings.HasPrefix(err.Error(), string(ingest.CodeMapping)) {
-					return wrong(fmt.Errorf("refused, the mapping before stays live:\n%s", strings.TrimPrefix(err.Error(), string(ingest.CodeMapping)+": ")))
-				}
-				return err
+				return mappingRefused(err, "refused, the mapping before stays live")
 			}
 			if o.json {
 				return printJSON(c.OutOrStdout(), a)

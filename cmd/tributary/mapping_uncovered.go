@@ -25,11 +25,7 @@ func (r *router) answerUncovered(c *gin.Context) {
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(time.Hour))
 	list, problems, err := r.uncovered(c)
 	if err != nil {
-		code, says := actError(err)
-		if code == ingest.CodeInternal {
-			r.logger.Error("request", "route", c.FullPath(), "error", err.Error())
-		}
-		ingest.Refuse(c, code, says)
+		r.refuse(c, err)
 		return
 	}
 	if len(problems) > 0 {

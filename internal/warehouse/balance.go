@@ -85,42 +85,6 @@ func (w *Warehouse) DeliveryBalance(ctx context.Context) ([]DeliveryBalance, err
 	return out, rows.Err()
 }
 
-// ReceiptsWithoutFate counts receipts that stand below the offsets given (by partition of
-// topic inbound) and have no fate. Below what both resolve and fetch have committed, every
-// one is lost.
-func (w *Warehouse) ReceiptsWithoutFate(ctx context.Context, below []int64) (uint64, error) {
-	var n uint64
-	err := w.conn.QueryRow(ctx, `SELECT uniqExact(receipt_id) FROM receipts
-		WHERE log_offset < CAST(? AS Array(Int64))[log_partition + 1] AND received_at >= now() - INTERVAL 12 MONTH
-		AND receipt_id NOT IN (SELECT receipt_id FROM receipt_fates)`, offsets(below)).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("count receipts without fate: %w", err)
-	}
-	return n, nil
-}
-
-// EventsWithoutState counts events since a destination's activation that stand below the
-// offsets given (by partition of topic events) and have no state there. Below what the
-// lane has committed, every one is lost.
-func (w *Warehouse) EventsWithoutState(ctx context.Context, destination string, below []int64) (uint64, error) {
-	var n uint64
-	err := w.conn.QueryRow(ctx, `SELECT count() FROM v_event_deliveries
-		WHERE destination = ? AND parts = 0 AND since_activation AND log_offset < CAST(? AS Array(Int64))[log_partition + 1]`,
-		clean(destination), offsets(below)).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("count events without state at %s: %w", destination, err)
-	}
-	return n, nil
-}
-
-// offsets is written as an array; an empty one is one that nothing lies below.
-func offsets(below []int64) []int64 {
-	if len(below) == 0 {
-		return []int64{0}
-	}
-	return below
-}
-
 // Fates gives what receipts came to; a quarantined one that was run again, what it came to
 // then. Those without a fate are left out.
 func (w *Warehouse) Fates(ctx context.Context, ids []canonical.ReceiptID) (map[canonical.ReceiptID]canonical.Fate, error) {

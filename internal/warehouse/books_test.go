@@ -48,11 +48,6 @@ func TestReceiptBooks(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	expect(t, w, "SELECT receipt_id, reason FROM v_quarantine", "d missing_id")
-	for below, want := range map[int64]uint64{6: 0, 7: 1} {
-		if n, err := w.ReceiptsWithoutFate(t.Context(), []int64{below}); err != nil || n != want {
-			t.Errorf("below %d without fate: %d, %v", below, n, err)
-		}
-	}
 	var sealed []string
 	if err := w.Receipts(t.Context(), 0, 2, 5, func(b []byte) error { sealed = append(sealed, string(b)); return nil }); err != nil {
 		t.Fatal(err)
@@ -124,11 +119,6 @@ func TestDeliveryBooks(t *testing.T) {
 	expect(t, w, "SELECT event_id, part FROM v_dead_letters ORDER BY event_id", `
 		e4 timeline
 		e5 event`)
-	for below, want := range map[int64]uint64{4: 0, 5: 1} {
-		if n, err := w.EventsWithoutState(t.Context(), "meta", []int64{below, below}); err != nil || n != want {
-			t.Errorf("below %d without state: %d, %v", below, n, err)
-		}
-	}
 	var sealed []string
 	if err := w.DeliveriesBefore(t.Context(), 0, 1, 4, func(at int64, b []byte) error { sealed = append(sealed, fmt.Sprint(at, " ", string(b))); return nil }); err != nil {
 		t.Fatal(err)

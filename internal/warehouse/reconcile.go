@@ -99,3 +99,11 @@ func (w *Warehouse) deliveryStates(ctx context.Context, each func(DeliveryState)
 	}
 	return rows.Err()
 }
+
+// offsets is written as an array; an empty one is one that nothing lies below.
+func offsets(below []int64) []int64 {
+	if len(below) == 0 {
+		return []int64{0}
+	}
+	return below
+}
