@@ -19,6 +19,9 @@ type LiveMapping struct {
 	By      string    `json:"by"` // start, file, signal, or the name of a key
 	// Packed holds the files, gzipped: see PackMapping.
 	Packed []byte `json:"packed"`
+	// Meanings gives every name what it stands for in reports: lead, opportunity, revenue,
+	// expansion, other.
+	Meanings map[string]string `json:"meanings,omitempty"`
 }
 
 // A MappingFile is one file of a mapping.

@@ -61,7 +61,7 @@ func TestTheReferenceIsWhole(t *testing.T) {
 		"field of expressions": weighedNames, "function of lines": lineFunctions, "function of json": functionNames, "part of an id": recipeParts,
 		"field of any JSON": slices.Sorted(maps.Keys(shapeFields)), "kind of any JSON": shapeKinds, "key of a line": lineKeys.names(), "top key": topKeys.names(),
 		"key of a section": sourceKeys.names(), "key of a name": vocabularyKeys.names(), "field of a contact": contactFields, "type of a field": fieldTypes,
-		"field of an event": eventFields, "field of a touch": touchFields, "way in": waysIn, "meaning": meanings, "count": oftens, "recycle": recycles,
+		"field of an event": eventFields, "field of a touch": touchFields, "way in": waysIn, "meaning": meanings, "name of the usual funnel": slices.Sorted(maps.Keys(usualMeanings)), "count": oftens, "recycle": recycles,
 		"consent": consents, "value": bases, "key of revenue": revenueKeys.names(), "key of contact properties": contactKeys.names(),
 	} {
 		for _, word := range words {

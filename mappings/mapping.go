@@ -7,6 +7,7 @@
 package mappings
 
 import (
+	"cmp"
 	_ "embed" // the default mapping
 	"maps"
 	"slices"
@@ -117,13 +118,14 @@ func (m *Mapping) Vocabulary() []string { return slices.Clone(m.vocabulary) }
 // Rank gives a name's place in the funnel, 1 the first; 0 is outside the funnel.
 func (m *Mapping) Rank(name string) int { return m.names[name].rank }
 
-// Meaning says what a name stands for in reports: lead, opportunity, revenue, expansion or
-// other, which is also every name's of which nothing is said.
-func (m *Mapping) Meaning(name string) string {
-	if meaning := m.names[name].meaning; meaning != "" {
-		return meaning
+// Meanings says what every name stands for in reports: lead, opportunity, revenue, expansion
+// or other. The caller owns the map.
+func (m *Mapping) Meanings() map[string]string {
+	out := make(map[string]string, len(m.names))
+	for word, n := range m.names {
+		out[word] = cmp.Or(n.meaning, "other")
 	}
-	return "other"
+	return out
 }
 
 // CountedBy says which object's reports count a name of the funnel: deal, contact or

@@ -155,16 +155,16 @@ func TestWhatIsSaidOfAName(t *testing.T) {
 		r                               canonical.Report
 	}{
 		{"lead_captured", "lead", "person", "", 1, lifecycle("lead")},
-		{"qualified_lead", "other", "person", "", 2, lifecycle("4417902")},
+		{"qualified_lead", "lead", "person", "", 2, lifecycle("4417902")},
 		{"customer_won", "revenue", "person", "", 3, deal("closedwon")},
 		{"customer_expanded", "expansion", "event", "report", 4, func() canonical.Report { r := deal("9"); r.Pipeline, r.Outcome = "renewals", "won"; return r }()},
 	} {
 		e := apply(t, m, c.r, crm())
-		if e.Name != c.name || m.Meaning(c.name) != c.meaning || e.CountedBy != c.counted || e.Recycle != c.recycle || e.Rank != c.rank || e.CoveredBy != "" {
-			t.Errorf("%+v: %s, %s, counted by %s, recycle %q, rank %d, covered by %q", c.name, e.Name, m.Meaning(c.name), e.CountedBy, e.Recycle, e.Rank, e.CoveredBy)
+		if e.Name != c.name || m.Meanings()[c.name] != c.meaning || e.CountedBy != c.counted || e.Recycle != c.recycle || e.Rank != c.rank || e.CoveredBy != "" {
+			t.Errorf("%+v: %s, %s, counted by %s, recycle %q, rank %d, covered by %q", c.name, e.Name, m.Meanings()[c.name], e.CountedBy, e.Recycle, e.Rank, e.CoveredBy)
 		}
 	}
-	if m.Rank("sql_or_demo") != 2 || m.Meaning("page_viewed") != "other" {
+	if m.Meanings()["sql_or_demo"] != "other" || m.Rank("sql_or_demo") != 2 || m.Meanings()["page_viewed"] != "other" {
 		t.Error("rank or meaning")
 	}
 }

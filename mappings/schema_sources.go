@@ -9,7 +9,7 @@ import (
 // keys which the compiler knows, a test holds.
 
 var vocabularyKeys = keys{
-	{"meaning", "What the name stands for in reports.", func() schema { return enum(meanings...) }},
+	{"meaning", "What the name stands for in reports. Said of nothing, the names of the usual funnel have their own and every other is other.", func() schema { return enum(meanings...) }},
 	{"aliases", "Other words for the name.", is(list(anyWord()))},
 	{"count", "How often it is sent: once, every time, or once for each person.", func() schema { return enum(oftens...) }},
 	{"recycle", "What becomes of a step back to it.", func() schema { return enum(recycles...) }},

@@ -27,6 +27,13 @@ const (
 	firstPerPerson = "first_per_person" // once for each person, also where deals count it
 )
 
+// usualMeanings hold for the names of the usual funnel, unless the mapping says otherwise.
+var usualMeanings = map[string]string{
+	"lead_captured": "lead", "qualified_lead": "lead", "sales_qualified_lead": "lead",
+	"opportunity_created": "opportunity", "proposal_sent": "opportunity",
+	"customer_won": "revenue", "customer_expanded": "expansion",
+}
+
 var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
 const (
@@ -98,7 +105,7 @@ func (c *compiler) funnel(list *yaml.Node) {
 		if !ok {
 			continue
 		}
-		n := name{rank: before + 1, counts: countContact}
+		n := name{rank: before + 1, counts: countContact, meaning: usualMeanings[word]}
 		if about != nil {
 			n = c.about(about, word, n, before)
 		}

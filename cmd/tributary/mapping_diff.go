@@ -373,6 +373,9 @@ func printDiff(w io.Writer, d pipeline.MapDiffResult) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	for _, m := range d.Meanings {
+		fmt.Fprintf(w, "\n%s stands for %s in reports, of the past too; before: %s\n", m.Name, m.After, m.Before)
+	}
 	for _, r := range d.Rows {
 		printRow(w, r)
 	}

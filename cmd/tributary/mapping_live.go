@@ -217,7 +217,7 @@ func (l *liveMapping) record(ctx context.Context, m *mappings.Mapping, files []m
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(canonical.LiveMapping{Version: m.Version(), Before: before, At: at, Process: l.r.instance, By: by, Packed: packed})
+	b, err := json.Marshal(canonical.LiveMapping{Version: m.Version(), Before: before, At: at, Process: l.r.instance, By: by, Packed: packed, Meanings: m.Meanings()})
 	if err != nil {
 		return err
 	}

@@ -175,6 +175,7 @@ cases:
 	// Every version's text is kept, and its events name it.
 	s.recorded("SELECT mapping_version, by, before FROM mapping_versions ORDER BY live_at LIMIT 2", first.Version+" start \n"+second.Version+" file "+first.Version)
 	s.recorded("SELECT name, mapping_version FROM events WHERE object_id = '3'", "qualified_lead "+second.Version)
+	s.recorded("SELECT meaning, count() FROM v_stage_history WHERE name != 'crm_stage_changed' GROUP BY meaning", "lead 3")
 	if rows := s.query("SELECT file_texts[1] FROM mapping_versions WHERE mapping_version = '" + second.Version + "'"); len(rows) != 1 || !strings.Contains(rows[0][0], "lead: qualified_lead") {
 		t.Errorf("the text of %s is kept as %v", second.Version, rows)
 	}

@@ -152,7 +152,7 @@ func TestWhatIsWrittenNowIsOfWhoItWasThen(t *testing.T) {
 		of := func(contact string) canonical.Known {
 			return canonical.Known{Identifiers: []canonical.Identifier{{Scheme: canonical.HubSpotContact, Value: contact}}}
 		}
-		b.people.known[device], b.people.known[then], b.people.known[now] = of("1008"), of("1007"), of("1008")
+		b.people.change(func(p *people) { p.known[device], p.known[then], p.known[now] = of("1008"), of("1007"), of("1008") })
 		b.start(func(l *Lane) { l.Destination = v })
 		e := funnel("view", "qualified_lead", 2, device, 1)
 		e.Known = &canonical.Known{Offset: -1, Person: then}

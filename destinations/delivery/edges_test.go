@@ -151,10 +151,10 @@ func TestADealWithoutAContactWaitsForOne(t *testing.T) {
 		b.give(e)
 		b.want(e, "parked awaiting_identity")
 		id, _ := canonical.ObjectIdentifier(e.Object)
-		b.people.mu.Lock()
-		b.people.known[0] = canonical.Known{Identifiers: []canonical.Identifier{{Scheme: canonical.HubSpotContact, Value: "1"}}}
-		b.people.touched = append(b.people.touched, id.Node())
-		b.people.mu.Unlock()
+		b.people.change(func(p *people) {
+			p.known[0] = canonical.Known{Identifiers: []canonical.Identifier{{Scheme: canonical.HubSpotContact, Value: "1"}}}
+			p.touched = append(p.touched, id.Node())
+		})
 		b.settle()
 		b.want(e, "delivered")
 	})

@@ -198,6 +198,13 @@ func newPeople() *people {
 	return &people{clusters: map[canonical.NodeID][]canonical.NodeID{}, known: map[canonical.NodeID]canonical.Known{}}
 }
 
+// change says something else of people while a lane may be asking.
+func (p *people) change(f func(p *people)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p)
+}
+
 func (p *people) Offset() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -393,7 +400,9 @@ func TestOneFactIsSentOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		mql := funnel("a", "qualified_lead", 2, 1, 1)
 		again := funnel("b", "qualified_lead", 2, 2, 3) // another id, another node of the same person
-		b.people.clusters[1], b.people.clusters[2] = []canonical.NodeID{1, 2}, []canonical.NodeID{1, 2}
+		b.people.change(func(p *people) {
+			p.clusters[1], p.clusters[2] = []canonical.NodeID{1, 2}, []canonical.NodeID{1, 2}
+		})
 		b.give(mql, mql, again)
 		b.want(mql, "delivered")
 		b.want(again, "suppressed re_report")
@@ -426,7 +435,7 @@ func TestAMergeTakesNoSlotBack(t *testing.T) {
 			if got := b.states(one); got != "parked retry" {
 				t.Fatalf("it is %q", got)
 			}
-			b.people.clusters[1], b.people.clusters[2] = cluster, cluster
+			b.people.change(func(p *people) { p.clusters[1], p.clusters[2] = cluster, cluster })
 			b.give(late)
 			b.want(one, "delivered")
 			b.want(two, "delivered")
@@ -440,15 +449,14 @@ func TestAMergeTakesNoSlotBack(t *testing.T) {
 func TestASlotOfADeviceThatIsSharedNow(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		const device, kim, lou = 1, 2, 3
-		b.people.holder = map[canonical.NodeID]canonical.NodeID{}
+		b.people.change(func(p *people) { p.holder = map[canonical.NodeID]canonical.NodeID{} })
 		first := funnel("a", "qualified_lead", 2, device, 1)
-		b.people.history = append(b.people.history, stageOf(first))
+		b.people.change(func(p *people) { p.history = append(p.history, stageOf(first)) })
 		b.give(first)
-		b.people.holder[device] = kim // shared now
+		b.people.change(func(p *people) { p.holder[device] = kim }) // shared now
 		again, onDevice, other := funnel("b", "qualified_lead", 2, kim, 3), funnel("c", "qualified_lead", 2, device, 3), funnel("d", "qualified_lead", 2, lou, 3)
 		b.give(again, onDevice, other)
-		b.people.history = nil // of lou nothing of it is told
-		b.people.holder[device] = lou
+		b.people.change(func(p *people) { p.history, p.holder[device] = nil, lou }) // of lou nothing of it is told
 		late := funnel("e", "qualified_lead", 2, device, 4)
 		b.give(late)
 		b.want(first, "delivered")
@@ -467,7 +475,7 @@ func TestRecycledAndRepeatedStagesAreNotSent(t *testing.T) {
 		mql1, sql1 := funnel("m1", "qualified_lead", 2, 1, 1), funnel("s1", "sales_qualified_lead", 3, 1, 2)
 		mql2, sql2 := funnel("m2", "qualified_lead", 2, 1, 3), funnel("s2", "sales_qualified_lead", 3, 1, 4)
 		for _, e := range []canonical.Event{mql1, sql1, mql2, sql2} {
-			b.people.history = append(b.people.history, stageOf(e))
+			b.people.change(func(p *people) { p.history = append(p.history, stageOf(e)) })
 		}
 		b.give(mql1, sql1, mql2, sql2)
 		b.want(mql1, "delivered")

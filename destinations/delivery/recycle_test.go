@@ -15,7 +15,7 @@ func way(b *bench, policy string) (mql1, sql1, mql2, copied, sql2 canonical.Even
 	mql2, copied, sql2 = funnel("m2", "qualified_lead", 2, 1, 3), funnel("m2b", "qualified_lead", 2, 1, 3), funnel("s2", "sales_qualified_lead", 3, 1, 4)
 	for _, e := range []*canonical.Event{&mql1, &sql1, &mql2, &copied, &sql2} {
 		e.Recycle = policy
-		b.people.history = append(b.people.history, stageOf(*e))
+		b.people.change(func(p *people) { p.history = append(p.history, stageOf(*e)) })
 	}
 	return mql1, sql1, mql2, copied, sql2
 }
@@ -33,7 +33,9 @@ func TestRecyclePolicySend(t *testing.T) {
 		b.settle()
 		late := funnel("m2c", "qualified_lead", 2, 1, 3)
 		late.Recycle = canonical.RecycleSend
-		b.people.history = append(b.people.history[:3:3], append([]canonical.StageReached{stageOf(late)}, b.people.history[3:]...)...)
+		b.people.change(func(p *people) {
+			p.history = append(p.history[:3:3], append([]canonical.StageReached{stageOf(late)}, p.history[3:]...)...)
+		})
 		b.give(late, copied, mql2)
 		b.want(late, "suppressed re_report")
 		if len(b.vendor.got) != 4 {
@@ -88,7 +90,7 @@ func TestALateReportIsNoStepBack(t *testing.T) {
 			late.TimeBasis, form.RawStage = "reported", ""
 			for _, e := range []*canonical.Event{&mql, &sql, &late, &form, &sqlAgain} {
 				e.Recycle = policy
-				b.people.history = append(b.people.history, stageOf(*e))
+				b.people.change(func(p *people) { p.history = append(p.history, stageOf(*e)) })
 			}
 			b.give(mql, sql, late, form, sqlAgain)
 			b.want(mql, "delivered")

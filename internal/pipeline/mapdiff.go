@@ -402,6 +402,8 @@ func (c *comparison) result(gone int64) MapDiffResult {
 	for _, n := range append(slices.Clone(out.Names), out.Fates...) {
 		out.Empty = out.Empty && n.Before == n.After
 	}
+	out.Meanings = meaningsOf(c.ask.Old.Meanings(), c.ask.New.Meanings())
+	out.Empty = out.Empty && len(out.Meanings) == 0
 	rank := func(name string) int { // the funnel first
 		if at := c.orders[name]; at > 0 {
 			return at
@@ -412,6 +414,18 @@ func (c *comparison) result(gone int64) MapDiffResult {
 		return cmp.Or(cmp.Compare(x.Destination, y.Destination), cmp.Compare(rank(x.Event), rank(y.Event)), cmp.Compare(x.Event, y.Event))
 	})
 	slices.SortStableFunc(out.Names, func(x, y DiffName) int { return cmp.Compare(rank(x.Name), rank(y.Name)) })
+	return out
+}
+
+// meaningsOf lists the names of two mappings that stand for different things. A name that only
+// the old one has keeps its meaning in reports.
+func meaningsOf(before, after map[string]string) []DiffMeaning {
+	var out []DiffMeaning
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if was, had := before[name]; had && was != after[name] {
+			out = append(out, DiffMeaning{Name: name, Before: was, After: after[name]})
+		}
+	}
 	return out
 }
 

@@ -21,6 +21,16 @@ type MapDiffResult struct {
 	Rows        []DiffRow  `json:"rows"`
 	Names       []DiffName `json:"names"`
 	Fates       []DiffName `json:"fates"`
+	// Meanings lists the names that stand for something else in reports, past ones too.
+	Meanings []DiffMeaning `json:"meanings,omitempty"`
+}
+
+// A DiffMeaning is a name with what it stands for in reports: lead, opportunity, revenue,
+// expansion, other.
+type DiffMeaning struct {
+	Name   string `json:"name"`
+	Before string `json:"before"`
+	After  string `json:"after"`
 }
 
 // A DiffRow is what changes for one canonical event at one destination. Counts are of parts:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -259,6 +260,14 @@ func TestDiffSaysWhatChanges(t *testing.T) {
 		later := mapped(t, "      lead: lead_captured", "      lead: lead_captured # a word")
 		if result := d.run(t, began, base, later); !result.Empty || result.Old == result.New {
 			t.Errorf("a comment changes %+v", result)
+		}
+
+		// What a name stands for in reports changes no body, and is a change.
+		meant := mapped(t, "  - lead_captured\n", "  - lead_captured: { meaning: opportunity }\n")
+		result = d.run(t, began, base, meant)
+		r = row(result, "meta", "lead_captured")
+		if want := []DiffMeaning{{"lead_captured", "lead", "opportunity"}}; result.Empty || !slices.Equal(result.Meanings, want) || r.Changed() {
+			t.Errorf("a meaning changes %+v", result)
 		}
 
 		// A policy for leads that go back: what is told of one, and sent again.

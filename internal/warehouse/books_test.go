@@ -303,7 +303,7 @@ func TestNothingPersonalStandsInTheClear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Mappings = []warehouse.MappingRow{{LiveMapping: canonical.LiveMapping{Version: "sha256:1", At: at(1), Process: who, By: who, Packed: packed}, Sealed: sealed}}
+	b.Mappings = []warehouse.MappingRow{{LiveMapping: canonical.LiveMapping{Version: "sha256:1", At: at(1), Process: who, By: who, Packed: packed, Meanings: map[string]string{who: who}}, Sealed: sealed}}
 	a := d
 	a.State, a.Event = canonical.StateActivation, canonical.EventKey{}
 	b.Deliveries = append(b.Deliveries, warehouse.DeliveryRow{Delivery: a, Position: canonical.Position{Offset: 1}, Sealed: sealed})

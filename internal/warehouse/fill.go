@@ -3,7 +3,9 @@ package warehouse
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -279,8 +281,13 @@ func (f *filler) mapping(r MappingRow) error {
 	for i, file := range files {
 		names[i], texts[i] = clean(file.Name), clean(file.Text)
 	}
+	words := slices.Sorted(maps.Keys(r.Meanings))
+	meanings := make([]string, len(words))
+	for i, word := range words {
+		words[i], meanings[i] = clean(word), clean(r.Meanings[word])
+	}
 	f.add("mapping_versions", r.Version, when(r.At), clean(r.Process), clean(r.By), r.Before,
-		names, texts, uint32(r.Position.Partition), r.Position.Offset, string(r.Sealed))
+		names, texts, uint32(r.Position.Partition), r.Position.Offset, string(r.Sealed), words, meanings)
 	return nil
 }
 

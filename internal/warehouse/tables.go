@@ -124,5 +124,6 @@ var tables = []table{
 	{"mapping_versions", []column{
 		{"mapping_version", text}, {"live_at", instant}, {"process", small}, {"by", small}, {"before", text},
 		{"file_names", "Array(String)"}, {"file_texts", "Array(String)"}, {"log_partition", division}, {"log_offset", place}, {"sealed", text},
+		{"names", "Array(LowCardinality(String))"}, {"meanings", "Array(LowCardinality(String))"},
 	}},
 }

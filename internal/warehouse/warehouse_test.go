@@ -215,6 +215,39 @@ func threeContacts() *story {
 	return s
 }
 
+// A name stands for what the last mapping says that went live with it, in whatever order they
+// are written, and for what happened before; of a name that is gone the last one that had it says.
+func TestReportsGoByMeaning(t *testing.T) {
+	live := func(hour float64, meanings map[string]string) warehouse.MappingRow {
+		packed, err := canonical.PackMapping([]canonical.MappingFile{{Name: "m.yaml", Text: "version: 1\n"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return warehouse.MappingRow{LiveMapping: canonical.LiveMapping{Version: fmt.Sprint("sha256:", hour), At: at(hour), Process: "r1", By: "file", Packed: packed, Meanings: meanings},
+			Position: canonical.Position{Offset: int64(hour)}, Sealed: []byte("sealed")}
+	}
+	versions := []warehouse.MappingRow{
+		live(3, map[string]string{"qualified_lead": "opportunity", "customer_won": "revenue"}),
+		live(1, nil), // of a version of the program that did not write them
+		live(4, map[string]string{"qualified_lead": "lead"}),
+		live(2, map[string]string{"qualified_lead": "other", "customer_won": "expansion"}),
+	}
+	w := open(t)
+	s := threeContacts()
+	s.tell(t, w, 1, 3)
+	expect(t, w, "SELECT meaning, count() FROM v_conversions GROUP BY meaning", "other 4")
+	for i, v := range versions {
+		write(t, w, fmt.Sprint("mapping ", i), warehouse.Block{Mappings: []warehouse.MappingRow{v}})
+	}
+	expect(t, w, "SELECT meaning, count(), sum(revenue_micros) / 1000000 FROM v_conversions GROUP BY meaning ORDER BY meaning", `
+		lead 1 0
+		other 1 0
+		revenue 2 37500.5`)
+	expect(t, w, "SELECT meaning, count() FROM v_stage_history WHERE track = 'person' GROUP BY meaning ORDER BY meaning", "lead 2\nother 1")
+	expect(t, w, "SELECT meaning, count() FROM v_credit WHERE scope = 'person' AND model = 'last_touch' GROUP BY meaning ORDER BY meaning", "lead 1\nother 1\nrevenue 2")
+	expect(t, w, "SELECT campaign, conversions, revenue FROM v_revenue_by_campaign WHERE scope = 'person' AND model = 'first_touch' AND meaning = 'revenue'", "spring 2 37500.5")
+}
+
 func TestAnyOrderAndCutGiveTheHandAnswer(t *testing.T) {
 	person, account := contact("3").Node(), company("77").Node()
 	for seed, cut := range []int{1, 2, 3, 5, 8, 100, 4, 7} {
