@@ -254,7 +254,7 @@ func TestANewTokenLetsAHaltedDestinationGoOn(t *testing.T) {
 		time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)))
 	within := func(what string, ok func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				mu.Lock()
 				defer mu.Unlock()

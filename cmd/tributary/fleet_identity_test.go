@@ -145,7 +145,7 @@ func (s *system) degraded() string {
 func (f *fleet) agreed(names ...string) map[string]identity.Stats {
 	f.t.Helper()
 	out := map[string]identity.Stats{}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		offsets := map[int64]bool{}
 		for _, name := range names {
 			status, answer := f.routers[name].request(http.MethodGet, "/v1/identity/stats?digest=true", nil, nil)

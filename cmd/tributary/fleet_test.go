@@ -129,7 +129,7 @@ func (f *fleet) add(instance string) *system {
 // long it took from since.
 func (f *fleet) follows(lane, was string, since time.Time) (string, time.Duration) {
 	f.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		for _, s := range f.sent.of(lane) {
 			if s.begin.After(since) && s.by != was {
 				return s.by, s.begin.Sub(since)
@@ -269,7 +269,7 @@ func (f *fleet) other(not string) *system {
 // inFlight waits until a vendor has a request of a process in hand.
 func (f *fleet) inFlight(lane, by string) {
 	f.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		all := f.sent.of(lane)
 		if n := len(all); n > 0 && all[n-1].by == by && all[n-1].end.IsZero() {
 			return

@@ -74,9 +74,9 @@ func (s *system) stateOf(event, destination string) string {
 // until polls for something that must come to be.
 func (s *system) until(is func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("it did not come to be in a minute\n%s", s.err)
+			s.t.Fatalf("it did not come to be\n%s", s.err)
 		}
 	}
 }

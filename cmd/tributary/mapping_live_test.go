@@ -76,7 +76,7 @@ func (s *system) live() mappingStanding {
 func (s *system) becomes(what string, good func(mappingStanding) bool) mappingStanding {
 	s.t.Helper()
 	var v mappingStanding
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if v = s.live(); good(v) {
 			return v
 		}

@@ -115,7 +115,7 @@ func (s *system) shell(text string) (said string, code int) {
 func (s *system) eventually(text string, good func(string) bool) string {
 	s.t.Helper()
 	said, code := "", 0
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if said, code = s.shell(text); code == 0 && good(said) {
 			return said
 		}
