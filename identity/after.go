@@ -49,7 +49,7 @@ func (v *View) After(fact canonical.Fact) (Prospect, error) {
 	default:
 		return Prospect{}, fmt.Errorf("identity: a fact of kind %q separates and joins nobody by itself", fact.Kind)
 	}
-	f := newFolder(newState(v.store, v.warm), v.rules)
+	f := newFolder(newState(v.store, v.warm, 0), v.rules)
 	f.key, f.erased = v.key, v.erased.Load()
 	fact.At = f.outdoing(fact)
 	p := Prospect{Offset: v.offset, Fact: fact, Already: true}
@@ -133,7 +133,7 @@ func (v *View) compare(f *folder, fact canonical.Fact, p *Prospect) {
 	for id := range f.was {
 		concerned[id] = true
 	}
-	is := newState(v.store, v.warm)
+	is := newState(v.store, v.warm, 0)
 	nodes := make(map[canonical.NodeID]bool) // of all persons concerned
 	for _, s := range []struct {
 		*state

@@ -252,6 +252,9 @@ func (f *folder) recut(c *change, n *node) {
 		if to == notCut && e.linked() {
 			c.seed(o)
 		}
+		if was == sharedDevice && anchors(o.scheme) {
+			f.change(o) // whoever holds its person in memory looks again
+		}
 		return true
 	})
 }

@@ -80,7 +80,7 @@ type forgotten struct {
 	hash   string
 	node   canonical.NodeID
 	offset int64 // of the newest fact that erased it
-	at     int64 // when that was stated
+	at     int64 // when that was stated, or lifted
 	nobody canonical.NodeID
 	lifted bool // it may be somebody's again
 }
@@ -212,7 +212,9 @@ func (f *folder) erase(fact canonical.Fact) (bool, error) {
 			continue
 		}
 		stated = true
-		if m.lifted = fact.Removed; !fact.Removed {
+		if m.lifted = fact.Removed; fact.Removed {
+			m.at = nanos(fact.At) // what came in until then stays out
+		} else {
 			m = forgotten{hash: hash, node: n, offset: f.offset, at: nanos(fact.At), nobody: nobody}
 			if nd := f.look(n); nd != nil && graphOf(nd.scheme) == people && f.key.Hash(nd.identifier()) == hash {
 				gone = append(gone, nd)
@@ -289,21 +291,17 @@ func (f *folder) purge(n *node) {
 			mark(&f.touched, d.id)
 		}
 	}
-	for _, kind := range []byte{keyTouch, keyClick, keyAccount, keyStage, keyHand, keyMember} {
+	for _, kind := range []byte{keyTouch, keyClick, keyAccount, keyStage, keyHand, keyMember, keyCollision} {
 		for _, e := range f.under(key(kind, uint64(n.id))) {
 			f.delete(e.key)
 		}
 	}
-	must(f.store.Range(key(keyCollision, uint64(n.id)), after(key(keyCollision, uint64(n.id))), func(k, _ []byte) bool {
-		f.delete(slices.Clone(k))
-		return true
-	}))
-	for _, kind := range []byte{keyConsent, keyField, keyCluster, keyNode} {
+	for _, kind := range []byte{keyConsent, keyField} {
 		f.delete(key(kind, uint64(n.id)))
 	}
-	delete(f.dirty, n.id)
 	delete(f.clusters, n.id)
 	f.nodes[n.id] = nil
+	f.dirty[n.id], f.stale[n.id] = true, true
 	f.gone[n.id] = true
 	mark(&f.buried, n.id)
 }
@@ -351,7 +349,7 @@ func (v *View) wholePersons(ids []canonical.Identifier) []canonical.Identifier {
 			var clicks profile
 			clicks.addClicks(v.store, m)
 			for _, c := range clicks.clicks { // those that nothing ties to anybody else
-				if o := lookNode(v.store, v.warm, c.node); o != nil && !o.grouped {
+				if o := lookNode(v.store, v.warm, c.node); o != nil && !o.grouped && o.cut != sharedDevice {
 					out = append(out, canonical.Identifier{Scheme: c.scheme, Value: c.value})
 				}
 			}
@@ -438,22 +436,29 @@ type Erased struct {
 	Nobody canonical.NodeID
 	Nodes  []canonical.NodeID
 	Lifted bool // it may be somebody's again
+	// LiftedAt is since when: what came in later is not meant.
+	LiftedAt time.Time
 }
 
 // ErasedAfter gives the persons erased by facts behind an offset, by offset, also where that was
 // lifted since.
 func (v *View) ErasedAfter(offset int64) []Erased {
-	by := make(map[canonical.NodeID]*Erased)
+	by := make(map[forgotten]*Erased) // one nobody may be that of several: a part was lifted, and another erased again
 	for _, m := range v.erased.Load().marks {
 		if m.offset <= offset {
 			continue
 		}
-		e := by[m.nobody]
+		k := m
+		k.hash, k.node = "", 0
+		e := by[k]
 		if e == nil {
 			e = &Erased{Offset: m.offset, Nobody: m.nobody, Lifted: m.lifted}
-			by[m.nobody] = e
+			if m.lifted {
+				e.LiftedAt = timeOf(m.at)
+			}
+			by[k] = e
 		}
-		e.Offset, e.Nodes = max(e.Offset, m.offset), append(e.Nodes, m.node)
+		e.Nodes = append(e.Nodes, m.node)
 	}
 	out := make([]Erased, 0, len(by))
 	for _, e := range by {
@@ -461,7 +466,7 @@ func (v *View) ErasedAfter(offset int64) []Erased {
 		out = append(out, *e)
 	}
 	slices.SortFunc(out, func(x, y Erased) int {
-		return cmp.Or(cmp.Compare(x.Offset, y.Offset), cmp.Compare(x.Nobody, y.Nobody))
+		return cmp.Or(cmp.Compare(x.Offset, y.Offset), cmp.Compare(x.Nobody, y.Nobody), slices.Compare(x.Nodes, y.Nodes))
 	})
 	return out
 }

@@ -122,7 +122,8 @@ func TestErasedAsIfNeverThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range seeds(150) {
 				r := rand.New(rand.NewPCG(seed, 31))
-				v := openKeyed(t, memstore.New())
+				store, again := memstore.New(), memstore.New()
+				v := openKeyed(t, store)
 				var log []canonical.Fact
 				hashes, named := map[string]canonical.Identifier{}, map[canonical.Identifier]bool{}
 				say := func(f canonical.Fact) {
@@ -160,8 +161,10 @@ func TestErasedAsIfNeverThere(t *testing.T) {
 					}
 				}
 				checkErased(t, v, log, hashes)
-				whole := openKeyed(t, memstore.New())
+				whole := openKeyed(t, again)
 				fold(t, whole, log, 1+r.IntN(60))
+				checkStore(t, store, log)
+				checkStore(t, again, log)
 				if whole.Digest() != v.Digest() {
 					t.Fatalf("seed %d: the digest depends on how the log is cut, of%s", seed, show(log))
 				}
@@ -179,7 +182,7 @@ func TestErasedAsIfNeverThere(t *testing.T) {
 					}
 				}
 				facts := slices.DeleteFunc(slices.Clone(log), func(f canonical.Fact) bool { return f.Kind == canonical.FactErase })
-				if again := v.New(facts); slices.ContainsFunc(again, func(f canonical.Fact) bool { return v.Names(1000, f) }) {
+				if fresh := v.New(facts); slices.ContainsFunc(fresh, func(f canonical.Fact) bool { return v.Names(1000, f) }) {
 					t.Fatalf("seed %d: a fact of somebody erased would be stated", seed)
 				}
 			}
@@ -332,10 +335,65 @@ func TestForget(t *testing.T) {
 	if !v.Forget(&old) || v.Forget(&fresh) {
 		t.Error("after lifting, what was before must stay erased and what comes must not be")
 	}
-	if v.ErasedSince(day(10), []canonical.Identifier{ada}) || !v.ErasedSince(day(2), []canonical.Identifier{ada}) {
-		t.Error("receipts: those from before the erasure stay erased, those after lifting are taken")
+	for d, want := range map[int]bool{2: true, 5: true, 10: false} {
+		if got := v.ErasedSince(day(d), []canonical.Identifier{ada}); got != want {
+			t.Errorf("a receipt of day %d is erased: %t, want %t: those from before the lifting stay erased, those after it are taken", d, got, want)
+		}
 	}
 	if _, err := v.Lifting(time.Time{}, bo); err == nil {
 		t.Error("somebody who is not erased was lifted")
+	}
+}
+
+// Of a person who was lifted and erased again in part, what is the others' now stays theirs.
+func TestErasedAgainInPart(t *testing.T) {
+	ada, cookie := id(canonical.Email, canonical.EmailHash("ada@example.test")), id(canonical.Anonymous, "cookie-a")
+	for _, who := range []canonical.Identifier{ada, cookie} {
+		v := openKeyed(t, memstore.New())
+		say := func(f canonical.Fact, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			fold(t, v, []canonical.Fact{f}, 1)
+		}
+		say(link(1, true, ada, cookie), nil)
+		for _, d := range []int{2, 5} {
+			say(v.Erasure(day(d), who))
+			if d == 2 {
+				say(v.Lifting(day(3), who))
+			}
+		}
+		for range 10 { // whichever comes first
+			got := v.ErasedAfter(-1)
+			if len(got) != 2 || got[0].Offset != 1 || !got[0].Lifted || !got[0].LiftedAt.Equal(day(3)) || slices.Contains(got[0].Nodes, who.Node()) ||
+				got[1].Offset != 3 || got[1].Lifted || !slices.Equal(got[1].Nodes, []canonical.NodeID{who.Node()}) {
+				t.Fatalf("%v erased again: %+v", who.Scheme, got)
+			}
+		}
+	}
+}
+
+// A link that two people opened is nobody's.
+func TestASharedClickIsNotErased(t *testing.T) {
+	ada, bo := id(canonical.UserID, "ada"), id(canonical.UserID, "bo")
+	shared, own := id(canonical.FBCLID, "shared"), id(canonical.FBCLID, "own")
+	v := openKeyed(t, memstore.New())
+	fold(t, v, []canonical.Fact{
+		link(1, true, ada, shared), link(2, true, bo, shared),
+		touch(1, ada, canonical.Touch{Kind: "page_view", Clicks: click(shared.Scheme, shared.Value)}),
+		touch(2, bo, canonical.Touch{Kind: "page_view", Clicks: click(shared.Scheme, shared.Value)}),
+		touch(3, ada, canonical.Touch{Kind: "page_view", Clicks: click(own.Scheme, own.Value)}),
+	}, 5)
+	e, err := v.Erasure(day(4), ada)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fold(t, v, []canonical.Fact{e}, 1)
+	if v.Erased(shared) || !v.Erased(own) || !v.Erased(ada) {
+		t.Errorf("erased: the shared click %t, her own %t, she %t; want her own and her", v.Erased(shared), v.Erased(own), v.Erased(ada))
+	}
+	if got := v.Known(canonical.Event{Node: bo.Node(), OccurredAt: day(5)}).Clicks; len(got) != 1 {
+		t.Errorf("the other one is left with the clicks %v", got)
 	}
 }

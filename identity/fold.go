@@ -254,17 +254,7 @@ func (f *folder) settle() {
 	rows := f.reroot()
 	const chunk = 1024
 	for i := 0; i*chunk < len(rows); i++ {
-		var v []byte
-		for _, r := range rows[i*chunk : min((i+1)*chunk, len(rows))] {
-			v = binary.BigEndian.AppendUint64(v, uint64(r.Node))
-			v = binary.BigEndian.AppendUint64(v, uint64(r.Root))
-			if r.Account {
-				v = append(v, 1)
-			} else {
-				v = append(v, 0)
-			}
-		}
-		f.put(key(keyOverride, ordered(f.offset), uint64(i)), v)
+		f.added = append(f.added, Write{key(keyOverride, ordered(f.offset), uint64(i)), encodeRows(rows[i*chunk : min((i+1)*chunk, len(rows))])})
 	}
 	f.settleHands()
 	if len(f.touched) > 0 {
@@ -272,6 +262,6 @@ func (f *folder) settle() {
 		for _, n := range sorted(f.touched) {
 			v = binary.BigEndian.AppendUint64(v, uint64(n))
 		}
-		f.put(key(keyTouched, ordered(f.offset)), v)
+		f.added = append(f.added, Write{key(keyTouched, ordered(f.offset)), v})
 	}
 }

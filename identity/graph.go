@@ -161,13 +161,19 @@ func (f *folder) join(x, y *cluster) {
 	if big.size < small.size || big.size == small.size && small.id < big.id {
 		big, small = small, big
 	}
-	for _, id := range f.members(small) {
+	moved := f.members(small)
+	for _, id := range moved {
 		f.move(f.look(id), small, big.id)
+		if small.isLarge() {
+			f.delete(key(keyMember, uint64(small.id), uint64(id)))
+		}
 	}
 	if big.size == 1 {
-		f.enter(f.look(big.id), big.id)
+		n := f.look(big.id)
+		n.grouped = true
+		f.change(n)
 	}
-	big.size += small.size
+	f.take(big, moved)
 	big.anchors += small.anchors
 	big.near = big.near || small.near
 	big.last = max(big.last, small.last)
@@ -175,7 +181,7 @@ func (f *folder) join(x, y *cluster) {
 	if f.split[small.id] {
 		mark(&f.split, big.id)
 	}
-	f.drop(small.id)
+	f.drop(small)
 }
 
 // move takes a node from one cluster to another and remembers the root it had.
@@ -186,18 +192,18 @@ func (f *folder) move(n *node, from *cluster, to canonical.NodeID) {
 	if _, ok := f.was[n.id]; !ok {
 		f.was[n.id] = from.root
 	}
-	if from.size > 1 {
-		f.leave(n)
-	}
-	f.enter(n, to)
+	n.cluster, n.grouped = to, true
+	f.change(n)
 }
 
-// drop forgets a cluster id.
-func (f *folder) drop(id canonical.NodeID) {
-	f.delete(key(keyCluster, uint64(id)))
-	delete(f.clusters, id)
-	delete(f.split, id)
-	f.gone[id] = true
+// drop forgets a cluster. Of a node alone nothing is stored.
+func (f *folder) drop(c *cluster) {
+	if c.size > 1 {
+		f.stale[c.id] = true
+	}
+	delete(f.clusters, c.id)
+	delete(f.split, c.id)
+	f.gone[c.id] = true
 }
 
 // regroup turns old clusters into the groups given, which hold the same nodes, and says
@@ -232,14 +238,29 @@ func (f *folder) regroup(old map[canonical.NodeID]*cluster, groups [][]canonical
 		fresh[i] = c
 	}
 	for i, g := range groups {
+		c := fresh[i]
+		if !c.isLarge() {
+			c.nodes = g
+		}
 		for _, id := range g {
-			if n := f.look(id); n.cluster != fresh[i].id || old[n.cluster].size == 1 {
-				f.move(n, old[n.cluster], fresh[i].id)
+			n := f.look(id)
+			from := old[n.cluster]
+			stays := from.id == c.id && from.size > 1
+			if listed := from.isLarge(); !(stays && listed && c.isLarge()) {
+				if listed {
+					f.delete(key(keyMember, uint64(from.id), uint64(id)))
+				}
+				if c.isLarge() {
+					f.put(key(keyMember, uint64(c.id), uint64(id)), nil)
+				}
+			}
+			if !stays {
+				f.move(n, from, c.id)
 			}
 		}
 	}
-	for id := range old {
-		f.drop(id)
+	for _, c := range old {
+		f.drop(c)
 	}
 	for _, c := range fresh {
 		f.keep(c)

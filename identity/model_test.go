@@ -588,13 +588,23 @@ func TestEveryPrefixEqualsTheModel(t *testing.T) {
 			for seed := range seeds(120) {
 				r := rand.New(rand.NewPCG(seed, 1))
 				facts := random(r, 1+r.IntN(40))
-				v := open(t, memstore.New())
+				store := memstore.New()
+				v := open(t, store)
 				for i := range facts {
 					fold(t, v, facts[i:i+1], 1)
 					checkRoots(t, v, facts[:i+1])
 				}
+				checkStore(t, store, facts)
 			}
 		})
+	}
+}
+
+// checkStore looks at every record of a store.
+func checkStore(t *testing.T, store identity.Store, facts []canonical.Fact) {
+	t.Helper()
+	if bad := identity.Inconsistencies(store); len(bad) > 0 {
+		t.Fatalf("the store does not fit: %v, after%s", bad, show(facts))
 	}
 }
 
@@ -802,4 +812,59 @@ func TestOverridesGiveTheRoots(t *testing.T) {
 			t.Fatalf("seed %d: digest depends on how the log is cut", seed)
 		}
 	}
+}
+
+// Whether a cluster holds its nodes itself or they stand under keys of their own, and how often
+// it goes from one to the other, makes no difference.
+func TestWhereNodesStandMakesNoDifference(t *testing.T) {
+	defer identity.HoldAtMost(2)()
+	t.Run("model", TestEveryPrefixEqualsTheModel)
+	t.Run("overrides", TestOverridesGiveTheRoots)
+	t.Run("erased", TestErasedAsIfNeverThere)
+}
+
+// What a view keeps in memory is what its store says, after every fold.
+func TestNothingKeptInMemoryIsStale(t *testing.T) {
+	for name, random := range map[string]func(*rand.Rand, int) []canonical.Fact{"everything": randomFacts, "devices": deviceFacts, "limits": anchorFacts} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range seeds(60) {
+				r := rand.New(rand.NewPCG(seed, 32))
+				facts := random(r, 60)
+				for range 3 {
+					facts[r.IntN(len(facts))] = randomGuards(r)
+				}
+				store := memstore.New()
+				v := openKeyed(t, store)
+				for len(facts) > 0 {
+					n := min(1+r.IntN(10), len(facts))
+					next := facts[:n]
+					if e, err := v.Erasure(day(30), id(canonical.Anonymous, 1+r.IntN(4))); err == nil && r.IntN(8) == 0 {
+						next = append(next[:n:n], e)
+					}
+					facts = facts[n:]
+					fold(t, v, next, len(next))
+					kept, stored := told(v), told(openKeyed(t, store))
+					for k := range stored {
+						if !reflect.DeepEqual(kept[k], stored[k]) {
+							t.Fatalf("seed %d, offset %d: %s is %+v, want %+v", seed, v.Offset(), k, kept[k], stored[k])
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// told is what a view says of each of a few people and devices.
+func told(v *identity.View) map[string]any {
+	out := make(map[string]any)
+	for _, s := range []canonical.Scheme{canonical.HubSpotContact, canonical.Email, canonical.UserID, canonical.Anonymous, canonical.FBCLID, "loyalty_card"} {
+		for i := range 4 {
+			who := id(s, 1+i)
+			n := who.Node()
+			about, _ := v.About(n)
+			out[fmt.Sprint(s, " ", 1+i)] = []any{v.Known(canonical.Event{Node: n, OccurredAt: day(8)}), v.Counted(n, day(8)), v.Cluster(n), about}
+		}
+	}
+	return out
 }

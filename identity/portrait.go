@@ -55,7 +55,7 @@ type Reached struct {
 func (v *View) About(id canonical.NodeID) (Portrait, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	s := newState(v.store, v.warm)
+	s := newState(v.store, v.warm, 0)
 	n := s.look(id)
 	if n == nil {
 		return Portrait{}, false
@@ -171,7 +171,7 @@ func (v *View) drawTouches(p *Portrait, id canonical.NodeID) {
 func (v *View) Party(n canonical.NodeID) (Party, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	s := newState(v.store, v.warm)
+	s := newState(v.store, v.warm, 0)
 	nd := s.look(n)
 	if nd == nil || graphOf(nd.scheme) == noGraph {
 		return Party{}, false

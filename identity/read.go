@@ -126,8 +126,8 @@ func (v *View) cluster(n canonical.NodeID) []canonical.NodeID {
 }
 
 func (v *View) members(c *cluster) []canonical.NodeID {
-	if c.size == 1 {
-		return []canonical.NodeID{c.id}
+	if nodes := c.own(); nodes != nil {
+		return nodes
 	}
 	out := make([]canonical.NodeID, 0, c.size)
 	prefix := key(keyMember, uint64(c.id))
@@ -223,20 +223,23 @@ func inTime(x, y canonical.StageReached) int {
 }
 
 // Overrides gives the rows that the facts at offsets in (from, to] caused, in their
-// order. They are what was computed when each fact was folded, and do not change.
+// order. They are what was computed when each fact was folded, and do not change but by an
+// erasure: then nodes of somebody erased have no rows from before, and a node whose root that was
+// stands alone in them.
 func (v *View) Overrides(from, to int64) []Override {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	x := v.erased.Load()
 	var out []Override
 	v.span(keyOverride, from, to, func(offset int64, b []byte) {
-		for r := (reader{b: b}); len(r.b) > 0; {
-			o := Override{Offset: offset, Node: canonical.NodeID(r.word()), Root: canonical.NodeID(r.word()), Account: r.byte() == 1}
-			if r.short {
-				must(errRecord)
-			}
-			if !x.shownRow(offset, o.Node, o.Root) {
+		rows, err := decodeRows(offset, b)
+		must(err)
+		for _, o := range rows {
+			if !x.shownRow(offset, o.Node) {
 				continue
+			}
+			if !x.shownRow(offset, o.Root) {
+				o.Root = o.Node // whom it was before that is not who it was then
 			}
 			out = append(out, o)
 		}

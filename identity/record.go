@@ -13,8 +13,8 @@ import (
 const (
 	keyMeta      = 'm' // name → value
 	keyNode      = 'n' // node → record
-	keyCluster   = 'c' // cluster → root, size; only from two nodes on
-	keyMember    = 'b' // cluster, node
+	keyCluster   = 'c' // cluster → root, size, nodes of a small one; only from two nodes on
+	keyMember    = 'b' // large cluster, node
 	keyEdge      = 'e' // node, other node → what was said of the pair; stands in both directions
 	keyHand      = 'g' // shared device, since → the anchor that holds it from then on
 	keyHanded    = 'i' // offset, number → rows of hands
@@ -134,9 +134,10 @@ func (n *node) encode() []byte {
 			b = binary.BigEndian.AppendUint64(b, uint64(t.at))
 		}
 	}
-	b = append(b, byte(min(len(n.scheme), 255)))
-	b = append(b, n.scheme[:min(len(n.scheme), 255)]...)
-	return append(b, n.value...)
+	form, value := pack(n.value)
+	b = append(b, form, byte(len(n.scheme)))
+	b = append(b, n.scheme...)
+	return append(b, value...)
 }
 
 func decodeNode(id canonical.NodeID, b []byte) (*node, error) {
@@ -161,8 +162,9 @@ func decodeNode(id canonical.NodeID, b []byte) (*node, error) {
 	if flags&flagRestored != 0 {
 		n.restored = times{int64(r.word()), true}
 	}
+	form := r.byte()
 	n.scheme = canonical.Scheme(r.take(int(r.byte())))
-	n.value = string(r.b)
+	n.value = unpack(form, r.b)
 	if r.short {
 		return nil, fmt.Errorf("node %s: %w", id, errRecord)
 	}
@@ -171,34 +173,91 @@ func decodeNode(id canonical.NodeID, b []byte) (*node, error) {
 
 // A cluster is a connected set of nodes. Its id is one of its members, kept through
 // growth so that little is rewritten; its root is chosen by rule. A node alone has none
-// stored.
+// stored. A small one holds its nodes; those of a large one stand under keys of their own, so
+// that it grows without being written anew.
 type cluster struct {
 	id, root canonical.NodeID
 	size     int
-	anchors  int  // how many of its nodes are
-	near     bool // one of its nodes is
+	nodes    []canonical.NodeID // of a small one, ascending; never changed in place
+	anchors  int                // how many of its nodes are
+	near     bool               // one of its nodes is
 	// last is a time by which strong links have made it what it is.
 	last int64
 }
 
+// smallCluster is how many nodes a cluster holds itself. Only tests set it.
+var smallCluster = 24
+
+func (c *cluster) isLarge() bool { return c.size > smallCluster }
+
 func (c *cluster) encode() []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(c.root))
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 24+8*len(c.nodes)), uint64(c.root))
 	b = binary.AppendUvarint(b, uint64(c.size))
 	b = binary.AppendUvarint(b, uint64(c.anchors))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.last))
 	if c.near {
-		return append(b, 1)
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
 	}
-	return append(b, 0)
+	for _, n := range c.nodes {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	return b
 }
 
 func decodeCluster(id canonical.NodeID, b []byte) (*cluster, error) {
 	r := reader{b: b}
 	c := &cluster{id: id, root: canonical.NodeID(r.word()), size: int(r.uvarint()), anchors: int(r.uvarint()), last: int64(r.word()), near: r.byte() == 1}
+	if !c.isLarge() {
+		for range c.size {
+			c.nodes = append(c.nodes, canonical.NodeID(r.word()))
+		}
+	}
 	if r.short {
 		return nil, fmt.Errorf("cluster %s: %w", id, errRecord)
 	}
 	return c, nil
+}
+
+// encodeRows writes what roots the nodes of one fact have now; rows of one root stand together.
+func encodeRows(rows []Override) []byte {
+	var b []byte
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].Root == rows[0].Root && rows[n].Account == rows[0].Account {
+			n++
+		}
+		b = binary.BigEndian.AppendUint64(b, uint64(rows[0].Root))
+		head := uint64(n) << 1
+		if rows[0].Account {
+			head++
+		}
+		b = binary.AppendUvarint(b, head)
+		for _, r := range rows[:n] {
+			b = binary.BigEndian.AppendUint64(b, uint64(r.Node))
+		}
+		rows = rows[n:]
+	}
+	return b
+}
+
+func decodeRows(offset int64, b []byte) ([]Override, error) {
+	var out []Override
+	r := reader{b: b}
+	for len(r.b) > 0 {
+		root, head := canonical.NodeID(r.word()), r.uvarint()
+		for range head >> 1 {
+			if r.short {
+				return nil, errRecord
+			}
+			out = append(out, Override{Offset: offset, Node: canonical.NodeID(r.word()), Root: root, Account: head&1 == 1})
+		}
+	}
+	if r.short {
+		return nil, errRecord
+	}
+	return out, nil
 }
 
 // An edge is what was said of two nodes.

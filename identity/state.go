@@ -22,7 +22,9 @@ type state struct {
 	groups   map[group][]string         // the keys of over by their first nine bytes, where they are ranged over
 	nodes    map[canonical.NodeID]*node // read or changed; never those in warm
 	clusters map[canonical.NodeID]*cluster
-	dirty    map[canonical.NodeID]bool // nodes to write
+	dirty    map[canonical.NodeID]bool // nodes to write, or to delete where nodes has none
+	stale    map[canonical.NodeID]bool // clusters likewise
+	added    []Write                   // what no fold reads
 }
 
 // warm holds records as they are in the store. They are shared and never changed in
@@ -33,11 +35,11 @@ type warm struct {
 	people   *lru.Cache[canonical.NodeID, *profile] // by cluster
 }
 
-// How much is held: some 60 MB when full.
+// How much is held: some 50 MB when full.
 const (
-	warmNodes    = 200_000
-	warmClusters = 100_000
-	warmPeople   = 10_000
+	warmNodes    = 80_000
+	warmClusters = 40_000
+	warmPeople   = 5_000
 )
 
 func newWarm() *warm {
@@ -60,14 +62,16 @@ func must(err error) {
 	}
 }
 
-func newState(store Store, warm *warm) *state {
+// newState lays nothing over a store yet. It has room for as many facts.
+func newState(store Store, warm *warm, facts int) *state {
 	return &state{
 		store: store, warm: warm,
-		over:     make(map[string]Write),
-		groups:   make(map[group][]string),
-		nodes:    make(map[canonical.NodeID]*node),
-		clusters: make(map[canonical.NodeID]*cluster),
-		dirty:    make(map[canonical.NodeID]bool),
+		over:     make(map[string]Write, 2*facts),
+		groups:   make(map[group][]string, 2*facts),
+		nodes:    make(map[canonical.NodeID]*node, 2*facts),
+		clusters: make(map[canonical.NodeID]*cluster, facts),
+		dirty:    make(map[canonical.NodeID]bool, 2*facts),
+		stale:    make(map[canonical.NodeID]bool, facts),
 	}
 }
 
@@ -101,7 +105,7 @@ func (s *state) lay(k, v []byte) {
 	}
 	s.over[string(k)] = Write{k, v}
 	switch k[0] {
-	case keyMember, keyEdge, keyTouch, keyClick, keyAccount, keyHand, keyDeal, keyStage:
+	case keyMember, keyEdge, keyTouch, keyClick, keyAccount, keyHand, keyDeal, keyStage, keyCollision:
 		s.groups[group(k)] = append(s.groups[group(k)], string(k))
 	}
 }
@@ -153,15 +157,21 @@ func lookNode(store Store, warm *warm, id canonical.NodeID) *node {
 	if n, ok := warm.nodes.Get(id); ok {
 		return n
 	}
-	b, ok, err := store.Get(key(keyNode, uint64(id)))
+	n, err := readNode(store, id)
 	must(err)
-	if !ok {
-		return nil
+	if n != nil {
+		warm.nodes.Add(id, n)
 	}
-	n, err := decodeNode(id, b)
-	must(err)
-	warm.nodes.Add(id, n)
 	return n
+}
+
+// readNode reads a node from the store, nil where there is none.
+func readNode(store Store, id canonical.NodeID) (*node, error) {
+	b, ok, err := store.Get(key(keyNode, uint64(id)))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return decodeNode(id, b)
 }
 
 // change marks a node to be written.
@@ -205,8 +215,8 @@ func lookCluster(store Store, warm *warm, n *node) *cluster {
 
 // members gives a cluster's nodes in ascending order.
 func (s *state) members(c *cluster) []canonical.NodeID {
-	if c.size == 1 {
-		return []canonical.NodeID{c.id}
+	if nodes := c.own(); nodes != nil {
+		return slices.Clone(nodes)
 	}
 	entries := s.under(key(keyMember, uint64(c.id)))
 	out := make([]canonical.NodeID, len(entries))
@@ -216,32 +226,43 @@ func (s *state) members(c *cluster) []canonical.NodeID {
 	return out
 }
 
+// own gives the nodes of a small cluster; nil for a large one.
+func (c *cluster) own() []canonical.NodeID {
+	if c.size == 1 {
+		return []canonical.NodeID{c.id}
+	}
+	return c.nodes
+}
+
 func lastWord(k []byte) canonical.NodeID {
 	r := reader{b: k[len(k)-8:]}
 	return canonical.NodeID(r.word())
 }
 
-// enter makes a node a member of a cluster of several; leave undoes it.
-func (s *state) enter(n *node, id canonical.NodeID) {
-	n.cluster, n.grouped = id, true
-	s.change(n)
-	s.put(key(keyMember, uint64(id), uint64(n.id)), nil)
-}
-
-func (s *state) leave(n *node) { s.delete(key(keyMember, uint64(n.cluster), uint64(n.id))) }
-
-// keep writes a cluster, or takes away what stands of one with a single node.
-func (s *state) keep(c *cluster) {
-	s.clusters[c.id] = c
-	if c.size > 1 {
-		s.put(key(keyCluster, uint64(c.id)), c.encode())
+// take makes nodes members of a cluster beside those it has.
+func (s *state) take(c *cluster, more []canonical.NodeID) {
+	had := c.own()
+	c.size += len(more)
+	if !c.isLarge() {
+		c.nodes = slices.Sorted(slices.Values(slices.Concat(had, more)))
 		return
 	}
-	s.delete(key(keyCluster, uint64(c.id)))
-	s.delete(key(keyMember, uint64(c.id), uint64(c.id)))
-	n := s.look(c.id)
-	n.grouped = false
-	s.change(n)
+	c.nodes = nil
+	for _, n := range slices.Concat(had, more) {
+		s.put(key(keyMember, uint64(c.id), uint64(n)), nil)
+	}
+}
+
+// keep notes that a cluster is to be written, or that nothing is to stand of one with a
+// single node.
+func (s *state) keep(c *cluster) {
+	s.clusters[c.id] = c
+	s.stale[c.id] = true
+	if c.size == 1 {
+		n := s.look(c.id)
+		n.grouped = false
+		s.change(n)
+	}
 }
 
 func (s *state) edge(a, b *node) edge {
@@ -307,12 +328,23 @@ func visitEdge(k, v []byte, visit func(canonical.NodeID, edge) bool) bool {
 	return visit(lastWord(k), e)
 }
 
-// writes gives all changes in the order of their keys.
+// writes gives all changes, those of a kind in the order of their keys.
 func (s *state) writes() []Write {
-	for id := range s.dirty {
-		s.put(key(keyNode, uint64(id)), s.nodes[id].encode())
-	}
-	out := slices.AppendSeq(make([]Write, 0, len(s.over)), maps.Values(s.over))
+	out := slices.AppendSeq(make([]Write, 0, len(s.over)+len(s.stale)+len(s.dirty)+len(s.added)), maps.Values(s.over))
 	slices.SortFunc(out, func(x, y Write) int { return bytes.Compare(x.Key, y.Key) })
-	return out
+	for _, id := range sorted(s.stale) {
+		w := Write{Key: key(keyCluster, uint64(id))}
+		if c := s.clusters[id]; c != nil && c.size > 1 {
+			w.Value = c.encode()
+		}
+		out = append(out, w)
+	}
+	for _, id := range sorted(s.dirty) {
+		w := Write{Key: key(keyNode, uint64(id))}
+		if n := s.nodes[id]; n != nil {
+			w.Value = n.encode()
+		}
+		out = append(out, w)
+	}
+	return append(out, s.added...)
 }

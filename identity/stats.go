@@ -94,7 +94,7 @@ func (v *View) Stats() Stats {
 	if largest != nil {
 		v.mu.RLock()
 		defer v.mu.RUnlock()
-		s := newState(v.store, v.warm)
+		s := newState(v.store, v.warm, 0)
 		if n := s.look(largest.id); n != nil {
 			g := s.party(n, someNeighbours)
 			st.Largest = &g
@@ -137,7 +137,7 @@ func (v *View) piece(lo, end []byte, visit func(k, b []byte)) (next []byte) {
 func (v *View) Parties(after canonical.NodeID, most int, account bool) (out []Party, next canonical.NodeID) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	s := newState(v.store, v.warm)
+	s := newState(v.store, v.warm, 0)
 	nodes := v.nodesBehind(after, most)
 	for _, n := range nodes {
 		if next = n.id; n.cluster == n.id && graphOf(n.scheme) != noGraph && (graphOf(n.scheme) == accounts) == account {

@@ -34,7 +34,7 @@ var offsetKey = append([]byte{keyMeta}, "offset"...)
 // formatKey holds the version of the records, so that another version rebuilds.
 var (
 	formatKey = append([]byte{keyMeta}, "format"...)
-	format    = []byte{3}
+	format    = []byte{4}
 )
 
 // Open gives the view that a store holds; an empty store is the view of an empty log. A
@@ -151,7 +151,9 @@ func (v *View) Fold(records []Folded) (err error) {
 	}()
 
 	offset := v.Offset()
-	f := newFolder(newState(v.store, v.warm), v.rules)
+	s := newState(v.store, v.warm, len(records))
+	s.readAhead(records)
+	f := newFolder(s, v.rules)
 	f.key, f.erased = v.key, v.erased.Load()
 	folded := offset
 	for i, r := range records {
@@ -203,6 +205,9 @@ func (v *View) forget(f *folder) {
 	}
 	for id := range f.dirty {
 		n := f.nodes[id]
+		if n == nil {
+			continue
+		}
 		n.fresh = false
 		v.warm.nodes.Add(id, n)
 		v.warm.people.Remove(n.cluster)
@@ -227,7 +232,7 @@ func (v *View) forget(f *folder) {
 func (v *View) New(facts []canonical.Fact) []canonical.Fact {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	f := newFolder(newState(v.store, v.warm), v.rules)
+	f := newFolder(newState(v.store, v.warm, len(facts)), v.rules)
 	f.statements, f.key, f.erased = true, v.key, v.erased.Load()
 	var out []canonical.Fact
 	for _, fact := range facts {

@@ -79,7 +79,7 @@ const (
 func (v *View) Why(a, b canonical.NodeID) (Explanation, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	s := newState(v.store, v.warm)
+	s := newState(v.store, v.warm, 0)
 	x, y := s.look(a), s.look(b)
 	if x == nil || y == nil || graphOf(x.scheme) == noGraph || graphOf(x.scheme) != graphOf(y.scheme) {
 		return Explanation{}, false

@@ -45,6 +45,20 @@ func (r *run) isErased(item *destinations.Item) bool {
 	return r.Erased.Forget(&e)
 }
 
+// leavesOut takes people who are erased out of an item of somebody else, and says whether there
+// were any.
+func (r *run) leavesOut(item *destinations.Item) bool {
+	e := item.Event
+	e.Known = &item.Known
+	whole := e
+	if r.Erased.Forget(&e) || !e.Less(&whole) {
+		return false
+	}
+	item.Known, e.Known = *e.Known, item.Event.Known
+	item.Event = e
+	return true
+}
+
 // forgettable is true for a state that an erasure ends, or whose content it takes away.
 func forgettable(d canonical.Delivery) bool {
 	switch d.State {

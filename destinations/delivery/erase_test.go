@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -8,6 +10,8 @@ import (
 	"time"
 
 	"tributary/canonical"
+	"tributary/destinations"
+	"tributary/internal/budget"
 )
 
 // forgetter is told who is erased.
@@ -23,7 +27,14 @@ func (f *forgetter) erase(n canonical.NodeID) {
 	f.gone[n], f.upTo = true, f.upTo+1
 }
 
-func (f *forgetter) Forget(e *canonical.Event) bool { return f.ErasedNode(e.Node, time.Time{}) }
+func (f *forgetter) Forget(e *canonical.Event) bool {
+	if e.Known != nil && f.ErasedNode(e.Known.Contact, time.Time{}) {
+		k := *e.Known
+		k.Contact, k.Identifiers = 0, nil
+		e.Known = &k
+	}
+	return f.ErasedNode(e.Node, time.Time{})
+}
 
 func (f *forgetter) ErasedNode(n canonical.NodeID, _ time.Time) bool {
 	f.mu.Lock()
@@ -101,4 +112,53 @@ func TestWhatWaitsForSomebodyErasedEnds(t *testing.T) {
 		b.want(parked, "suppressed erased")
 		b.want(later, "suppressed erased")
 	})
+}
+
+// What was decided on and waits to be let go, or was refused with others and goes once more, is not
+// sent of somebody erased meanwhile.
+func TestSomebodyErasedWhileABatchWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		batch  int
+		limits []destinations.Limit
+	}{
+		"for the budget":     {1, []destinations.Limit{{Name: "day", Requests: 1, Daily: true}}},
+		"for its other half": {100, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.end()
+				b.vendor.contract.MaxBatch = c.batch
+				who := &forgetter{gone: map[canonical.NodeID]bool{}, upTo: -1}
+				b.start(func(l *Lane) {
+					l.Erased = who
+					if c.limits != nil {
+						l.Budget = budget.New("acme", c.limits, budget.Options{})
+						return
+					}
+					l.Send = func(ctx context.Context, q destinations.Request) (destinations.Response, error) {
+						answer, err := b.vendor.send(ctx, q)
+						who.erase(8) // while it was on its way
+						return answer, err
+					}
+				})
+				b.vendor.answer(map[int]int{1: 200, 100: 400}[c.batch])
+				first, hers, last := funnel("first", "lead_captured", 1, 7, 0), funnel("hers", "lead_captured", 1, 8, 0), funnel("last", "lead_captured", 1, 9, 0)
+				deal := funnel("deal", "customer_won", 7, 10, 0) // that she is the contact of
+				deal.Known = &canonical.Known{Offset: -1, Contact: 8, Identifiers: []canonical.Identifier{{Scheme: canonical.HubSpotContact, Value: "108"}}}
+				b.people.change(func(p *people) { p.known[10] = *deal.Known })
+				b.giveAtOnce(first, hers, deal, last)
+				who.erase(8)
+				b.people.change(func(p *people) { p.known[10] = canonical.Known{Offset: -1} })
+				time.Sleep(60 * time.Hour)
+				synctest.Wait()
+				b.want(first, "delivered")
+				b.want(last, "delivered")
+				b.want(deal, "delivered")
+				b.want(hers, "suppressed erased")
+				if slices.Contains(b.vendor.got, hers.ID) || b.vendor.contact[deal.ID] != 0 {
+					t.Error("what told of somebody erased was sent")
+				}
+			})
+		})
+	}
 }

@@ -265,6 +265,7 @@ type vendor struct {
 	bad      map[canonical.EventID]bool
 	got      []canonical.EventID          // accepted, in order
 	told     map[canonical.EventID]string // the name under which each was told
+	contact  map[canonical.EventID]canonical.NodeID
 	sizes    []int
 	times    []time.Time
 	parts    []destinations.Part
@@ -332,9 +333,9 @@ func (v *vendor) Build(batch []destinations.Item) (destinations.Request, error) 
 	for _, i := range batch {
 		q.Bodies = append(q.Bodies, []byte(`"`+string(i.Event.ID)+`"`))
 		if v.told == nil {
-			v.told = map[canonical.EventID]string{}
+			v.told, v.contact = map[canonical.EventID]string{}, map[canonical.EventID]canonical.NodeID{}
 		}
-		v.told[i.Event.ID] = i.Event.Name
+		v.told[i.Event.ID], v.contact[i.Event.ID] = i.Event.Name, i.Known.Contact
 	}
 	q.Body = []byte(fmt.Sprintf("%s", q.Bodies))
 	return q, nil

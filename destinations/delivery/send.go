@@ -324,17 +324,23 @@ func (l *Lane) timeout() time.Duration {
 }
 
 // stillYoung holds back what crossed a limit while it waited: the vendor's age limit, or
-// the time within which an attempt whose answer never came may be made again.
+// the time within which an attempt whose answer never came may be made again. It ends what tells of
+// somebody who was erased since the turn began; what only names one is decided anew without them.
 func (r *run) stillYoung(ctx context.Context, batch []*send) ([]*send, error) {
 	now := time.Now().UTC()
 	contract := r.adapter().Contract()
-	if contract.MaxAge == 0 && contract.ResendWithin == 0 {
+	erasing := r.Erased != nil && r.Erased.ErasedUpTo() > r.erased
+	if contract.MaxAge == 0 && contract.ResendWithin == 0 && !erasing {
 		return batch, nil
 	}
 	young := make([]*send, 0, len(batch))
 	var old []canonical.Delivery
 	for _, s := range batch {
 		switch {
+		case erasing && r.isErased(&s.item):
+			old = append(old, r.change(s, canonical.StateSuppressed, canonical.ReasonErased, "", now))
+		case erasing && r.leavesOut(&s.item):
+			old = append(old, r.parked(s.untried(), canonical.ReasonRetry, "somebody else of whom it told was erased", now, now))
 		case tooOld(s.item.Event, contract, now):
 			old = append(old, r.change(s, canonical.StateSuppressed, canonical.ReasonTooOld, "", now))
 		case s.ambig && !s.looked && contract.ResendWithin > 0 && s.firstTry != nil && now.Sub(*s.firstTry) > contract.ResendWithin:

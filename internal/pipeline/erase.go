@@ -45,7 +45,8 @@ func (s *Resolve) forget(rd *Reading, m *mappings.Mapping) {
 		return
 	}
 	erased := func(id canonical.Identifier) bool { return s.View.Erased(id) }
-	if slices.ContainsFunc(rd.Report.Identifiers, erased) || slices.ContainsFunc(rd.Report.Contacts, contactErased(s.View, rd.Report.Object.Account)) {
+	contact := contactErased(s.View, rd.Report.Object.Account)
+	if slices.ContainsFunc(rd.Report.Identifiers, erased) || slices.ContainsFunc(rd.Report.Contacts, contact) || slices.ContainsFunc(mergedContacts(rd.Report), contact) {
 		again(func(r *canonical.Report) { withoutErased(s.View, r) })
 	}
 }
@@ -122,7 +123,16 @@ func leftOf(properties map[string]any, gone func(any) bool) map[string]any {
 	return out
 }
 
-// withoutErased leaves erased cookies, click ids and contacts of others out of a report.
+// mergedContacts are the contacts that a report says went on in another one.
+func mergedContacts(r canonical.Report) []string {
+	if r.Merge == nil || r.Merge.Type != "contact" {
+		return nil
+	}
+	return r.Merge.Merged
+}
+
+// withoutErased leaves erased cookies, click ids and contacts of others out of a report: of a
+// merge, so that it still holds for those who stay.
 func withoutErased(v *identity.View, r *canonical.Report) {
 	ids := slices.DeleteFunc(slices.Clone(r.Identifiers), func(id canonical.Identifier) bool { return v.Erased(id) })
 	if len(ids) < len(r.Identifiers) {
@@ -135,7 +145,13 @@ func withoutErased(v *identity.View, r *canonical.Report) {
 		})
 		r.Touch = &t
 	}
-	r.Contacts = slices.DeleteFunc(slices.Clone(r.Contacts), contactErased(v, r.Object.Account))
+	contact := contactErased(v, r.Object.Account)
+	r.Contacts = slices.DeleteFunc(slices.Clone(r.Contacts), contact)
+	if merged := mergedContacts(*r); slices.ContainsFunc(merged, contact) {
+		m := *r.Merge
+		m.Merged = slices.DeleteFunc(slices.Clone(merged), contact)
+		r.Merge = &m
+	}
 }
 
 // nodesToForget are those of the person of a receipt that came to no event.

@@ -73,7 +73,7 @@ func (s *Record) forgetOnce(ctx context.Context) error {
 	}
 	for _, p := range s.View.ErasedAfter(done) {
 		attempt, cancel := context.WithTimeout(ctx, 5*writeWait)
-		found, err := s.Eraser.Erase(attempt, warehouse.Person{Nodes: p.Nodes, Nobody: p.Nobody, Before: p.Offset, Lifted: p.Lifted}, s.Forgetting())
+		found, err := s.Eraser.Erase(attempt, warehouse.Person{Nodes: p.Nodes, Nobody: p.Nobody, Before: p.Offset, Lifted: p.Lifted, LiftedAt: p.LiftedAt}, s.Forgetting())
 		cancel()
 		if err != nil {
 			return err

@@ -57,7 +57,7 @@ func (s *Statements) State(ctx context.Context, f canonical.Fact) (offset int64,
 func (s *Statements) Among(ctx context.Context, nodes []canonical.NodeID, least int, kinds ...canonical.FactKind) (found []identity.Folded, gap string, err error) {
 	end := s.View.Offset()
 	take := func(offset int64, f canonical.Fact) {
-		if len(found) < mostFound && slices.Contains(kinds, f.Kind) && nodesOf(f, nodes) >= least {
+		if len(found) < mostFound && slices.Contains(kinds, f.Kind) && nodesOf(f, nodes) >= least && !s.View.Names(offset, f) {
 			found = append(found, identity.Folded{Offset: offset, Fact: f})
 		}
 	}

@@ -96,3 +96,35 @@ func TestCausesAreFoundWhereverTheyStand(t *testing.T) {
 		})
 	}
 }
+
+// What was said of somebody before they were erased is not found again in the log: not of who comes
+// back later either.
+func TestCausesLeaveOutWhoWasErased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, view := newLog(t), keyedView(t)
+		stop := run(t, func(ctx context.Context) error { return FollowIdentity(ctx, l, topics.Identity, view) })
+		defer stop()
+		s := &Statements{Log: l, Topics: topics, View: view, Archive: &facts{away: true}}
+		her, cookie := canonical.Identifier{Scheme: canonical.UserID, Value: "u"}, canonical.Identifier{Scheme: canonical.Anonymous, Value: "c"}
+		day := func(n int) time.Time { return time.Date(2026, 5, n, 0, 0, 0, 0, time.UTC) }
+		say := func(f canonical.Fact, err error) {
+			t.Helper()
+			if err == nil {
+				_, _, err = s.State(t.Context(), f)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		tied := canonical.Fact{Kind: canonical.FactLink, At: day(1), Weak: true, Nodes: []canonical.Identifier{her, cookie}, Cause: "before"}
+		say(tied, nil)
+		say(view.Erasure(day(2), her))
+		say(view.Lifting(day(3), her))
+		tied.At, tied.Cause = day(4), "after"
+		say(tied, nil)
+		causes, _, err := s.CausesOf(t.Context(), []identity.Tie{{A: her, B: cookie}})
+		if err != nil || len(causes) != 1 || len(causes[0]) != 1 || causes[0][0].Receipt != "after" {
+			t.Errorf("causes %+v, %v; want the one after she came back", causes, err)
+		}
+	})
+}

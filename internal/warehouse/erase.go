@@ -23,6 +23,16 @@ type Person struct {
 	Nobody canonical.NodeID
 	Before int64
 	Lifted bool // they may be somebody's again, so nodes without an offset are left
+	// LiftedAt is since when, zero where they are not: receipts of later are not meant.
+	LiftedAt time.Time
+}
+
+// fates is a condition on the fates that name a person.
+func (p Person) fates() (where string, args []any) {
+	if p.LiftedAt.IsZero() {
+		return names, []any{numbers(p.Nodes)}
+	}
+	return names + ` AND received_at < ` + fromMillis, []any{numbers(p.Nodes), when(p.LiftedAt).UnixMilli()}
 }
 
 // A Forgetting opens and seals what is sealed, and says whether an event's own person is
@@ -235,7 +245,8 @@ func (w *Warehouse) receiptsTelling(ctx context.Context, p Person, told []tellin
 	if err != nil {
 		return nil, err
 	}
-	more, err := w.texts(ctx, `SELECT DISTINCT receipt_id FROM receipt_fates WHERE `+names, nodes)
+	where, args := p.fates()
+	more, err := w.texts(ctx, `SELECT DISTINCT receipt_id FROM receipt_fates WHERE `+where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -428,6 +439,7 @@ func (w *Warehouse) anonymise(ctx context.Context, p Person, keys []string) erro
 // tied to nobody.
 func (w *Warehouse) eraseIdentity(ctx context.Context, p Person) error {
 	nodes := numbers(p.Nodes)
+	fates, named := p.fates()
 	steps := []struct {
 		table, do, where string
 		args             []any
@@ -435,9 +447,10 @@ func (w *Warehouse) eraseIdentity(ctx context.Context, p Person) error {
 		{"consents", "DELETE", `node IN (?) AND fact_offset < ?`, []any{nodes, p.Before}},
 		{"identity_hands", "DELETE", `(device IN (?) OR holder IN (?)) AND version < ?`, []any{nodes, nodes, p.Before}},
 		{"identity_overrides", "DELETE", `(node IN (?) OR root IN (?)) AND version <= ?`, []any{nodes, nodes, p.Before}},
-		{"identity_log", "DELETE", `(node IN (?) OR root IN (?)) AND fact_offset <= ?`, []any{nodes, nodes, p.Before}},
+		{"identity_log", "DELETE", `node IN (?) AND fact_offset <= ?`, []any{nodes, p.Before}},
+		{"identity_log", "UPDATE root = node", `root IN (?) AND fact_offset <= ?`, []any{nodes, p.Before}}, // whom it was before that is not who it was then
 		{"associations", "DELETE", `(from_node IN (?) OR to_node IN (?)) AND fact_offset < ?`, []any{nodes, nodes, p.Before}},
-		{"receipt_fates", `UPDATE nodes = CAST([], 'Array(UInt64)')`, names, []any{nodes}},
+		{"receipt_fates", `UPDATE nodes = CAST([], 'Array(UInt64)')`, fates, named},
 		{"identity_facts", "DELETE", names + ` AND fact_offset < ?`, []any{nodes, p.Before}},
 		{"node_accounts", "DELETE", `node IN (?)`, []any{nodes}},
 		{"identity_nodes", "DELETE", `node IN (?)`, []any{nodes}},

@@ -3,6 +3,7 @@ package warehouse_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -122,5 +123,59 @@ func TestErase(t *testing.T) {
 		if err != nil || len(states) != 5 {
 			t.Errorf("%s: deliveries to rebuild a ledger from: %v, %v", round, states, err)
 		}
+	}
+}
+
+// TestWhoWasWhoNamesNobodyWhoIsErased: what was taken for somebody who is erased since was that person's then, and
+// not whose it had been before.
+func TestWhoWasWhoNamesNobodyWhoIsErased(t *testing.T) {
+	w := open(t)
+	a, b, login := contact("1"), contact("2"), canonical.Identifier{Scheme: canonical.UserID, Value: "u"}
+	g := newGraph(t, 0)
+	rows := g.fold(t, at(1), canonical.Fact{Kind: canonical.FactLink, At: at(0), Nodes: []canonical.Identifier{a, login}})
+	rows = append(rows, g.fold(t, at(3), canonical.Fact{Kind: canonical.FactMerge, At: at(2), Nodes: []canonical.Identifier{b, a}})...)
+	rows = append(rows, g.fold(t, at(6), canonical.Fact{Kind: canonical.FactUnmerge, At: at(5), Nodes: []canonical.Identifier{b, a}})...)
+	tellRows(t, w, rand.New(rand.NewPCG(1, 1)), 1, rows)
+	nodesAt := func(days float64) string {
+		return fmt.Sprintf("SELECT value, root FROM p_nodes_at(at = '%s') ORDER BY value", at(days).Format("2006-01-02 15:04:05"))
+	}
+	one, two, u := a.Node().String(), b.Node().String(), login.Node().String()
+	expect(t, w, nodesAt(4), "1 "+two+"\n2 "+two+"\nu "+two)
+	gone := warehouse.Person{Nodes: []canonical.NodeID{b.Node()}, Nobody: 77, Before: g.next}
+	for range 2 {
+		if _, err := w.Erase(t.Context(), gone, warehouse.Forgetting{Forget: identity.ForgetThese(gone.Nodes)}); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, w, nodesAt(2), "1 "+one+"\nu "+one)
+		expect(t, w, nodesAt(4), "1 "+one+"\nu "+u)
+		expect(t, w, nodesAt(7), "1 "+one+"\nu "+one)
+		expect(t, w, "SELECT count() FROM identity_log WHERE root = "+fmt.Sprint(uint64(b.Node())), "0")
+	}
+}
+
+// An erasure that is followed again, by a process that joins in, leaves what somebody told who was
+// let in again meanwhile.
+func TestWhoCameBackIsNotErasedAgain(t *testing.T) {
+	w := open(t)
+	sealer, err := warehouse.NewSealer([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	her := contact("4711001")
+	var b warehouse.Block
+	for i, id := range []canonical.ReceiptID{"before", "back"} {
+		received := at(4 + 5*float64(i))
+		b.Receipts = append(b.Receipts, warehouse.ReceiptRow{Receipt: canonical.Receipt{ID: id, ReceivedAt: received}, Position: canonical.Position{Offset: int64(i)}, Sealed: sealer.Seal([]byte(id))})
+		b.Fates = append(b.Fates, warehouse.FateRow{ReceiptID: id, Fate: canonical.FateFacts, At: received, Position: canonical.Position{Offset: int64(i)}, Nodes: []canonical.NodeID{her.Node()}})
+	}
+	write(t, w, "1", b)
+	person := warehouse.Person{Nodes: []canonical.NodeID{her.Node()}, Nobody: 77, Before: 4, Lifted: true, LiftedAt: at(6)}
+	f := warehouse.Forgetting{Open: sealer.Open, Seal: sealer.Seal, Forget: identity.ForgetThese(nil)}
+	for range 2 {
+		if _, err := w.Erase(t.Context(), person, f); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, w, "SELECT receipt_id FROM receipts FINAL WHERE sealed != '' ORDER BY 1", "back")
+		expect(t, w, "SELECT receipt_id FROM receipt_fates WHERE notEmpty(nodes) ORDER BY 1", "back")
 	}
 }

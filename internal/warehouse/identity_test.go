@@ -79,6 +79,7 @@ func tellRows(t testing.TB, w *warehouse.Warehouse, roll *rand.Rand, cut int, ro
 // people are the identifiers of a small world of its own.
 type people struct {
 	contacts, mails, cookies, companies, domains, deals []canonical.Identifier
+	others                                              []canonical.Identifier // whom a deal may name: people of another CRM and of none
 }
 
 func peopleOf(n int) people {
@@ -98,6 +99,8 @@ func peopleOf(n int) people {
 		companies: named(canonical.HubSpotCompany, 3, number),
 		domains:   named(canonical.Domain, 2, func(i int) string { return word(i) + ".example" }),
 		deals:     named(canonical.HubSpotDeal, 2, number),
+		others: slices.Concat(named(canonical.HubSpotContact, 2, func(i int) string { return "box:" + number(i) }),
+			named(canonical.UserID, 2, func(i int) string { return fmt.Sprintf("0%d", n*10+i) }), named(canonical.Phone, 1, word)),
 	}
 }
 
@@ -117,7 +120,7 @@ func (p people) anyFact(roll *rand.Rand) canonical.Fact {
 	f := canonical.Fact{At: at(float64(roll.IntN(12)))}
 	switch roll.IntN(12) {
 	case 0, 1:
-		f.Kind, f.Nodes = canonical.FactLink, pair(p.contacts, p.mails, p.cookies)
+		f.Kind, f.Nodes = canonical.FactLink, pair(p.contacts, p.mails, p.cookies, p.others)
 	case 2:
 		f.Kind, f.Nodes = canonical.FactLink, []canonical.Identifier{one(p.companies), one(p.domains)}
 	case 3:
@@ -137,7 +140,7 @@ func (p people) anyFact(roll *rand.Rand) canonical.Fact {
 	case 9:
 		f.Kind, f.Nodes = canonical.FactAssociation, []canonical.Identifier{one(p.contacts, p.mails), one(p.companies, p.domains)}
 	default:
-		f.Kind, f.Nodes = canonical.FactAssociation, []canonical.Identifier{one(p.deals), one(p.contacts, p.contacts, p.mails)}
+		f.Kind, f.Nodes = canonical.FactAssociation, []canonical.Identifier{one(p.deals), one(p.contacts, p.contacts, p.mails, p.others)}
 	}
 	if f.Kind == canonical.FactAssociation {
 		f.Role, f.Removed = []string{"", "", "31", "decision maker"}[roll.IntN(4)], roll.IntN(3) == 0
@@ -184,7 +187,7 @@ func TestTheViewsSayWhatTheGraphSays(t *testing.T) {
 			}
 		}
 		rows = append(rows, eventRows(n*100, events...)...)
-		for _, id := range slices.Concat(p.contacts, p.mails, p.cookies, p.companies, p.domains) {
+		for _, id := range slices.Concat(p.contacts, p.mails, p.cookies, p.others, p.companies, p.domains) {
 			if _, known := g.view.Node(id.Node()); !known {
 				continue
 			}
