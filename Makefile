@@ -62,10 +62,13 @@ interop: need-test engines kafka
 		-run '^(TestProtocol|TestSuite|TestSuiteOnApacheKafka|TestTLSAndSASLOnApacheKafka|TestReadme)$$' \
 		./internal/warehouse/embedded ./internal/eventlog/... ./cmd/tributary
 
-# A hundred kills of the router and of its ClickHouse child under load, then two hundred of
-# the router while every vendor is in trouble. It prints what was acknowledged, delivered,
-# held, ambiguous and lost. It takes about twenty minutes.
+# Ten million identifiers on disk, and an office of ten thousand contacts told in a hundred
+# orders. Then a hundred kills of the router and of its ClickHouse child under load, and two
+# hundred of the router while every vendor is in trouble: it prints what was acknowledged,
+# delivered, held, ambiguous and lost. It takes about forty minutes and 2 GB under TMPDIR.
 soak: need-build engines
+	TRIBUTARY_IDENTITY_NODES=10000000 go test -count=1 -v -timeout=0 -run '^TestManyIdentifiers$$' ./identity/pebblestore
+	TRIBUTARY_IDENTITY_OFFICE=10000 go test -count=1 -v -timeout=0 -run '^TestAnOfficeStaysManyPeople$$' ./identity
 	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=100 go test -count=1 -v -timeout=0 -run '^TestKilling.*LosesNothing$$' ./cmd/tributary
 	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=200 go test -count=1 -v -timeout=0 -run '^TestKillingTheRouterWithFaultsOn$$' ./cmd/tributary
 

@@ -496,3 +496,42 @@ func TestWhoWasWhoAtATime(t *testing.T) {
 		1 1
 		2 1`)
 }
+
+// Groups follow parent companies to the top, through merges, and end where they go in a ring or
+// name a company that nobody has seen.
+func TestAccountsOfOneGroup(t *testing.T) {
+	s := &story{}
+	under := func(child, parent string) {
+		s.facts = append(s.facts, canonical.Fact{Kind: canonical.FactAccount, At: at(1), Nodes: []canonical.Identifier{company(child)}, Fields: map[string]string{canonical.AccountParent: parent}})
+	}
+	under("1", "2")
+	under("2", "3")
+	under("5", "6")
+	under("6", "5")
+	under("7", "99")
+	under("9", "8")
+	for _, alone := range []string{"3", "4", "8"} {
+		under(alone, "")
+	}
+	s.facts = append(s.facts, canonical.Fact{Kind: canonical.FactMerge, At: at(2), Nodes: []canonical.Identifier{company("10"), company("8")}})
+	s.join(true, company("10"), company("8"))
+	w := open(t)
+	s.tell(t, w, 3, 4)
+	name := map[string]string{}
+	for _, c := range []string{"1", "2", "3", "4", "5", "6", "7", "9", "10"} {
+		name[company(c).Node().String()] = c
+	}
+	got := map[string]string{}
+	rs, err := w.Rows(t.Context(), "SELECT account, top FROM v_account_groups", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rs.Rows {
+		got[name[r[0].(string)]] = name[r[1].(string)]
+	}
+	ring := name[min(company("5").Node().String(), company("6").Node().String())]
+	want := map[string]string{"1": "3", "2": "3", "3": "3", "4": "4", "5": ring, "6": ring, "7": "7", "9": "10", "10": "10"}
+	if len(rs.Rows) != len(want) || !maps.Equal(got, want) {
+		t.Errorf("groups %v, want %v", got, want)
+	}
+}
