@@ -268,13 +268,14 @@ func (d destination) ownID(value string) string {
 	return id
 }
 
-// companyDomain is the domain that names the event's account; "" for free mail.
+// companyDomain is the domain that names the event's account; "" for free mail. Where the domain
+// alone names it, the event says which domains count: those of the identity section do not.
 func companyDomain(e canonical.Event) string {
-	domain := canonical.NormalDomain(e.Company.Domain)
+	domain := canonical.CompanyDomain(e.Company.Domain)
 	if domain == "" && e.Contact.Email != "" {
-		domain = canonical.NormalDomain(canonical.EmailDomain(e.Contact.Email))
+		domain = canonical.CompanyDomain(canonical.EmailDomain(e.Contact.Email))
 	}
-	if canonical.FreeMail(domain) {
+	if named := (canonical.Identifier{Scheme: canonical.Domain, Value: domain}); domain == "" || e.Company.ID == "" && e.AccountNode != named.Node() {
 		return ""
 	}
 	return domain

@@ -246,3 +246,23 @@ func TestATakenEntryIsThere(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The domain by which a company is found is that of the event's account, as it was judged when the
+// event was resolved.
+func TestACompanyIsFoundByTheDomainOfItsAccount(t *testing.T) {
+	own := canonical.NewLists(nil, nil, []string{"freebie.example"})
+	for _, c := range []struct{ company, domain, email, want string }{
+		{"", "mail.acme.example", "", "acme.example"},
+		{"", "", "ada@eu.acme.example", "acme.example"},
+		{"", "", "ada@gmail.com", ""},
+		{"", "", "ada@freebie.example", ""},
+		{"", "freebie.example", "ada@acme.example", ""},
+		{"77", "acme.example", "ada@freebie.example", "acme.example"},
+	} {
+		e := canonical.Event{Company: canonical.Company{ID: c.company, Domain: c.domain}, Contact: canonical.Contact{Email: c.email}}
+		e.AccountNode = own.AccountNode(&e)
+		if got := companyDomain(e); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
