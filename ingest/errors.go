@@ -37,6 +37,7 @@ const (
 	CodeSignature   Code = "bad_signature"
 	CodeStale       Code = "stale_signature"
 	CodeScope       Code = "wrong_scope"
+	CodeAddress     Code = "wrong_address"
 	CodeNotFound    Code = "not_found"
 	CodeNoSource    Code = "unknown_source"
 	CodeNoReceipt   Code = "unknown_receipt"
@@ -94,6 +95,7 @@ var table = []row{
 	{CodeSignature, http.StatusUnauthorized, 190, "The signature is missing, of a scheme the source does not take, or wrong."},
 	{CodeStale, http.StatusUnauthorized, 190, "The signature's time is more than five minutes away, or no time."},
 	{CodeScope, http.StatusForbidden, 200, "The key is good but does not have the scope of this route."},
+	{CodeAddress, http.StatusForbidden, 200, "The source takes nothing from the address that the request came from."},
 	{CodeNotFound, http.StatusNotFound, 100, "There is no such route, or nothing of that name."},
 	{CodeNoSource, http.StatusNotFound, 100, "The path names no configured source."},
 	{CodeNoReceipt, http.StatusNotFound, 100, "No receipt has this id."},

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"regexp"
 	"strconv"
@@ -68,6 +69,9 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeStale:       {{"POST", "/v1/ingest/hubspot/hub", `[]`, []string{"X-HubSpot-Signature-v3", "abc", "X-HubSpot-Request-Timestamp", "1767225600123"}, nil}},
 		CodeScope: {{"POST", "/v1/events", `{}`, bearer("k-browser"), nil}, {"POST", "/v1/replay", replayBody, ingest, nil}, {"GET", "/v1/events/e", "", ingest, nil},
 			{"GET", "/v1/pixel.gif?key=k-ingest", "", nil, nil}, {"GET", "/v1/balances", "", bearer("k-browser"), nil}, {"POST", "/v1/ingest/pixel", `{}`, bearer("k-read"), nil}},
+		CodeAddress: {{"POST", "/v1/ingest/hook/h", `{}`, ingest, func(o *Options) {
+			o.Sources["h"] = Source{Kind: KindHook, Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
+		}}},
 		CodeNotFound:   {{"GET", "/v2/nothing", "", nil, nil}, {"POST", "/v1/abc/events", `{}`, ingest, nil}, {"GET", "/", "", nil, nil}},
 		CodeNoSource:   {{"POST", "/v1/ingest/hubspot/nowhere", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/shop", `[]`, nil, nil}},
 		CodeNoReceipt:  {{"GET", "/v1/receipts/r", "", bearer("k-read"), port(ErrNotFound)}, {"POST", "/v1/receipts/r/rerun", "", bearer("k-replay"), port(ErrNotFound)}},

@@ -1,8 +1,6 @@
 package ingest
 
 import (
-	"errors"
-	"log/slog"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -60,13 +58,7 @@ func (f *front) signed(c *gin.Context, r *request, name string, source Source, b
 		}
 		return nil
 	}
-	uri := f.public.of(c.Request)
-	err := Verify(Signed{Method: c.Request.Method, URI: uri, Body: body, Header: c.Request.Header}, secret, source.Signatures, f.Now())
-	var e *Error
-	if errors.As(err, &e) {
-		// The URI is what the operator typed into HubSpot: it tells a wrong public_url.
-		f.Logger.LogAttrs(c.Request.Context(), slog.LevelWarn, "signature refused",
-			slog.String("source", name), slog.String("code", string(e.Code)), slog.String("verified_uri", uri), slog.String("why", e.Message))
-	}
-	return err
+	signed := Signed{Method: c.Request.Method, URI: f.public.of(c.Request), Body: body, Header: c.Request.Header}
+	// The URI is what the operator typed into HubSpot: it tells a wrong public_url.
+	return f.refused(c, name, signed.URI, Verify(signed, secret, source.Signatures, f.Now()))
 }

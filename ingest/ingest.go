@@ -5,9 +5,11 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -52,6 +54,8 @@ type Options struct {
 	// Readiness says whether this process can do its HTTP work, and what is not well with
 	// it otherwise. Nil: ready.
 	Readiness func() (ok bool, degraded []string)
+	// Items cuts a hook's body as the mapping says; nil leaves it whole.
+	Items func(source string, body []byte) ([]json.RawMessage, error)
 	// Full says why nothing more can be taken in, naming who holds the log; nil: it can.
 	Full func() error
 
@@ -66,12 +70,17 @@ type Options struct {
 
 // A Source is one configured way in.
 type Source struct {
-	// Kind is hubspot for a HubSpot app's webhooks; "" for anything else.
+	// Kind is hubspot for a HubSpot app's webhooks, hook for JSON of any shape; "" for anything
+	// else.
 	Kind string
 	// Secret gives the app's client secret; nil or "" demands a key instead of a signature.
 	Secret func() string
 	// Signatures lists the schemes taken: v1, v2, v3. Empty takes all three.
 	Signatures []string
+
+	// Of a hook: what its sender shows, and from where it may come (nil: anywhere).
+	Proof Proof
+	Allow []netip.Prefix
 }
 
 // Limits bound what a request may cost. Zero stands for the default.
@@ -164,6 +173,7 @@ func (f *front) routes() (http.Handler, error) {
 	e.POST("/v1/ingest/crm", f.keyed("/v1/ingest/crm", ScopeIngest, f.crm))
 	e.POST("/v1/events", f.keyed("/v1/events", ScopeIngest, f.events))
 	e.POST("/v1/ingest/hubspot/:source", f.limited("/v1/ingest/hubspot/:source", f.hubspot))
+	e.POST("/v1/ingest/hook/:source", f.limited("/v1/ingest/hook/:source", f.hook))
 	e.GET("/v1/pixel.gif", f.limited("/v1/pixel.gif", f.pixelImage))
 	e.POST("/v1/ingest/pixel", f.limited("/v1/ingest/pixel", f.pixel))
 	e.OPTIONS("/v1/ingest/pixel", f.open("/v1/ingest/pixel", f.preflight))

@@ -38,7 +38,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	kept := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tributary_ingest_receipts_total", Help: "Receipts kept, by way in."}, []string{"way"})
 	reg.MustRegister(m.requests, m.seconds, m.refused, m.inFlight, m.appends, kept)
-	for _, w := range []canonical.Way{canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta} {
+	for _, w := range []canonical.Way{canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta, canonical.WayHook} {
 		m.kept[w] = kept.WithLabelValues(string(w))
 	}
 	return m

@@ -85,19 +85,28 @@ func (r *router) groups() []eventlog.Group {
 	return out
 }
 
+// readAuthorities reads certificates of authorities.
+func readAuthorities(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", path)
+	}
+	return pool, nil
+}
+
 func tlsConfig(c config.TLS) (*tls.Config, error) {
 	if !c.Enabled {
 		return nil, nil
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
+		var err error
+		if t.RootCAs, err = readAuthorities(c.CAFile); err != nil {
 			return nil, err
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", c.CAFile)
 		}
 	}
 	if c.CertFile != "" {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -108,6 +111,14 @@ func listen(ctx context.Context, c config.HTTP, l net.Listener, h http.Handler) 
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
+	if c.ClientCAFile != "" {
+		authorities, err := readAuthorities(c.ClientCAFile)
+		if err != nil {
+			return fmt.Errorf("http.client_ca_file: %w", err)
+		}
+		// Whoever shows no certificate is let through to the ways in that ask for something else.
+		s.TLSConfig = &tls.Config{ClientCAs: authorities, ClientAuth: tls.VerifyClientCertIfGiven}
+	}
 	done := make(chan error, 1)
 	go func() {
 		if c.CertFile != "" {
@@ -143,11 +154,18 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 				return v
 			}
 		}
+		if s.Kind == ingest.KindHook {
+			src.Kind, src.Proof, src.Allow = ingest.KindHook, r.proof(name, s.Auth), networks(s.Allow)
+		}
 		sources[name] = src
 	}
 	log := &appender{Inbound: pipeline.Inbound{Log: r.log, Topic: r.topics.Inbound}}
 	o := ingest.Options{
 		Appender: log, Keys: keys, Sources: sources, PublicURL: r.cfg.HTTP.PublicURL,
+		TrustedProxies: r.cfg.HTTP.TrustedProxies,
+		Items: func(source string, body []byte) ([]json.RawMessage, error) {
+			return r.mapping.Load().Items(source, body)
+		},
 		Where: where{r}, Replay: r.doReplay, Rerun: r.doRerun, Balances: r.balances,
 		Readiness: func() (bool, []string) {
 			return log.writable() && (r.broker == nil || r.broker.Full() == nil), r.degraded()
@@ -158,6 +176,32 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		o.Full = full(r.broker)
 	}
 	return ingest.Handler(o)
+}
+
+// proof says what the sender of a hook has to show.
+func (r *router) proof(source string, a config.Auth) ingest.Proof {
+	p := ingest.Proof{
+		Scheme: a.Scheme, User: a.User, Header: a.Header, Subjects: a.Subjects, Algorithm: a.Algorithm, Encoding: a.Encoding, Prefix: a.Prefix, Field: a.Field, Signs: a.Signs,
+		Timestamp: ingest.Timestamp{Header: a.Timestamp.Header, Field: a.Timestamp.Field, Within: a.Timestamp.Within},
+	}
+	read := a.Secret.Reader()
+	p.Secret = func() string {
+		v, err := read()
+		r.health.Set("source "+source+" auth.secret", err)
+		return v
+	}
+	return p
+}
+
+// networks reads addresses that the configuration was checked for.
+func networks(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, v := range list {
+		if p, err := config.Network(v); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // full says of the embedded log, in ingest's word, that it takes nothing more.

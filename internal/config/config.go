@@ -44,6 +44,10 @@ type HTTP struct {
 	PublicURL string `yaml:"public_url"` // as the outside sees it: two of HubSpot's signatures cover it
 	CertFile  string `yaml:"cert_file"`
 	KeyFile   string `yaml:"key_file"`
+	// ClientCAFile holds the authorities whose client certificates are believed: see Auth.
+	ClientCAFile string `yaml:"client_ca_file"`
+	// TrustedProxies are addresses or networks whose X-Forwarded-For is believed.
+	TrustedProxies []string `yaml:"trusted_proxies"`
 }
 
 // Log says which log: embedded where no broker is named.
@@ -118,12 +122,14 @@ type Account struct {
 
 // A Source is a configured way in.
 type Source struct {
-	Kind         string   `yaml:"kind"` // crm, hubspot, website, meta_api
+	Kind         string   `yaml:"kind"` // crm, hubspot, website, meta_api, hook
 	Account      string   `yaml:"account"`
 	ClientSecret Secret   `yaml:"client_secret"` // hubspot: of the app whose webhooks these are
 	Signatures   []string `yaml:"signatures"`    // hubspot: v1, v2, v3
 	Region       string   `yaml:"region"`
 	Currency     string   `yaml:"currency"`
+	Auth         Auth     `yaml:"auth"`  // hook: how its sender proves who it is
+	Allow        []string `yaml:"allow"` // hook: addresses or networks it may come from; none: any
 }
 
 // A Destination is a configured way out.
@@ -249,7 +255,7 @@ func (c *Config) Secrets() map[string]Secret {
 		out["accounts."+n+".oauth.client_secret"], out["accounts."+n+".oauth.refresh_token"] = a.OAuth.ClientSecret, a.OAuth.RefreshToken
 	}
 	for n, s := range c.Sources {
-		out["sources."+n+".client_secret"] = s.ClientSecret
+		out["sources."+n+".client_secret"], out["sources."+n+".auth.secret"] = s.ClientSecret, s.Auth.Secret
 	}
 	for n, d := range c.Destinations {
 		out["destinations."+n+".token"] = d.Token
@@ -269,7 +275,7 @@ func (c *Config) rebase(dir string) {
 	for i := range c.Mapping {
 		abs(&c.Mapping[i])
 	}
-	for _, p := range []*string{&c.HTTP.CertFile, &c.HTTP.KeyFile, &c.Log.TLS.CAFile, &c.Log.TLS.CertFile, &c.Log.TLS.KeyFile,
+	for _, p := range []*string{&c.HTTP.CertFile, &c.HTTP.KeyFile, &c.HTTP.ClientCAFile, &c.Log.TLS.CAFile, &c.Log.TLS.CertFile, &c.Log.TLS.KeyFile,
 		&c.Warehouse.TLS.CAFile, &c.Warehouse.TLS.CertFile, &c.Warehouse.TLS.KeyFile, &c.Warehouse.Embedded.Library} {
 		abs(p)
 	}
@@ -291,6 +297,7 @@ func (c *Config) rebase(dir string) {
 	}
 	for n, s := range c.Sources {
 		base(&s.ClientSecret)
+		base(&s.Auth.Secret)
 		c.Sources[n] = s
 	}
 	for n, d := range c.Destinations {

@@ -59,6 +59,14 @@ func (c *Config) validateHTTP(s *destinations.Section) {
 	address(s, "http.listen", c.HTTP.Listen)
 	webAddress(s, "http.public_url", c.HTTP.PublicURL)
 	together(s, "http", c.HTTP.CertFile, c.HTTP.KeyFile)
+	if c.HTTP.ClientCAFile != "" && c.HTTP.CertFile == "" {
+		s.Problem("http.client_ca_file", "http.client_ca_file needs cert_file and key_file: client certificates are shown over TLS only")
+	}
+	for i, p := range c.HTTP.TrustedProxies {
+		if _, err := Network(p); err != nil {
+			s.Problem(fmt.Sprintf("http.trusted_proxies.%d", i), "%q is no address and no network: write 10.0.0.7 or 10.0.0.0/8", p)
+		}
+	}
 }
 
 func (c *Config) validateLog(s *destinations.Section) {
@@ -147,7 +155,7 @@ func (c *Config) validateAccount(s *destinations.Section, name string, a Account
 	country(s, at+".region", a.Region)
 }
 
-var sourceKinds = []string{"crm", "hubspot", "website", "meta_api"}
+var sourceKinds = []string{"crm", "hubspot", "website", "meta_api", "hook"}
 
 func (c *Config) validateSource(s *destinations.Section, name string, src Source) {
 	at := "sources." + name
@@ -165,6 +173,7 @@ func (c *Config) validateSource(s *destinations.Section, name string, src Source
 	case slices.Contains(sourceKinds, src.Kind) && src.Kind != "hubspot" && src.ClientSecret != "":
 		s.Problem(at+".client_secret", "%s.client_secret is only for sources of kind hubspot; other callers use a key", at)
 	}
+	c.validateHook(s, at, src)
 	currency(s, at+".currency", src.Currency)
 	country(s, at+".region", src.Region)
 }
