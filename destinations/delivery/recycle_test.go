@@ -60,10 +60,11 @@ func TestRecyclePolicyReport(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) { // told by the same name when it is tried again
 		mql1, sql1, mql2, _, _ := way(b, canonical.RecycleReport)
 		b.give(mql1, sql1)
+		before := b.vendor.requests()
 		b.vendor.answer(503)
 		b.give(mql2)
 		b.want(mql2, "delivered")
-		if b.vendor.requests() != 3 || b.vendor.told[mql2.ID] != canonical.NameRecycled {
+		if b.vendor.requests() != before+2 || b.vendor.told[mql2.ID] != canonical.NameRecycled {
 			t.Errorf("the vendor was told %v", b.vendor.told)
 		}
 	})
