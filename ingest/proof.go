@@ -164,8 +164,8 @@ func (p Proof) hash() func() hash.Hash {
 	return sha256.New
 }
 
-// SignedParts are what signs may name.
-var SignedParts = []string{"{body}", "{timestamp}", "{method}", "{url}"}
+// signedParts are what signs may name; package config knows the same ones.
+var signedParts = []string{"{body}", "{timestamp}", "{method}", "{url}"}
 
 // signed takes signs apart into its names and the text between them.
 func (p Proof) signed() []string {
@@ -176,7 +176,7 @@ func (p Proof) signed() []string {
 	text := p.Signs
 	for text != "" {
 		at, name := len(text), ""
-		for _, n := range SignedParts {
+		for _, n := range signedParts {
 			if i := strings.Index(text, n); i >= 0 && i < at {
 				at, name = i, n
 			}

@@ -155,10 +155,10 @@ func load(ctx context.Context, o loadOrder) (loadResult, error) {
 	for i := range senders {
 		wg.Go(func() { senders[i].run(&phase) })
 	}
-	wait(ctx, warmUp)
+	pause(ctx, warmUp)
 	began := time.Now()
 	phase.Store(measuring)
-	wait(ctx, seconds)
+	pause(ctx, seconds)
 	phase.Store(ending)
 	r := loadResult{Seconds: time.Since(began).Seconds()}
 	wg.Wait()
@@ -177,13 +177,6 @@ const (
 	measuring = 1 + iota
 	ending
 )
-
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
 
 // A sender is one connection with one request at a time. It speaks just enough HTTP/1.1
 // to cost little beside the server it measures.
