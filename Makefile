@@ -1,7 +1,8 @@
 # make demo   plays an account's story against simulated vendors     (Go, make, npm)
 # make test   everything that must hold, with the engines it needs   (and Java 17, Maven, a C compiler, curl)
 #
-# make build | engines | lint | interop | soak | bench | clean
+# make interop   official SDKs, an API tester and a browser against a router   (Go, make, npm, Node, Python, Chromium)
+# make build | engines | lint | soak | bench | clean
 
 SHELL     := /bin/bash
 
@@ -14,8 +15,10 @@ TEST_ARGS ?=
 
 CHDB := deploy/chdb/node_modules/.package-lock.json
 JARS := deploy/kafka/libs
+NODE_CLIENTS   := interop/node/node_modules/.package-lock.json
+PYTHON_CLIENTS := interop/python/venv/.installed
 
-.PHONY: demo test build engines kafka lint interop soak bench clean need-build need-test
+.PHONY: demo test build engines kafka lint interop soak bench clean need-build need-test need-interop
 
 # DEMO_ARGS are the command's own: make demo DEMO_ARGS="--keep". KAFKA=1 plays it on
 # Apache Kafka instead of the embedded log, which needs what make test needs.
@@ -53,14 +56,23 @@ lint: need-build
 	@echo "gofmt, go vet, staticcheck"
 	@wrong=$$(find . -name '*.go' -not -path '*/node_modules/*' -not -path './.*/*' -exec gofmt -l {} +); if [ -n "$$wrong" ]; then echo "not as gofmt writes it:"; echo "$$wrong"; exit 1; fi
 	@go vet ./...
+	@go vet -tags=interop ./cmd/tributary
 	@go tool staticcheck ./...
 
-# Clients that are not ours: curl (README's first ten minutes), clickhouse-go against the
-# embedded engine, kafka-go against the embedded broker and Apache Kafka.
-interop: need-test engines kafka
-	TRIBUTARY_REQUIRE_ENGINES=1 go run ./deploy/testsummary -count=1 -timeout=10m -p=$(TEST_P) \
-		-run '^(TestProtocol|TestSuite|TestSuiteOnApacheKafka|TestTLSAndSASLOnApacheKafka|TestReadme)$$' \
-		./internal/warehouse/embedded ./internal/eventlog/... ./cmd/tributary
+# Official SDKs, an API tester and a browser against a router, with nothing changed but the
+# host (interop/README.md). Screenshots and reports go to artifacts/.
+interop: need-interop engines $(NODE_CLIENTS) $(PYTHON_CLIENTS)
+	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_ARTIFACTS=$(CURDIR)/artifacts go run ./deploy/testsummary -count=1 -tags=interop -vet=off -timeout=10m \
+		-run='^TestInterop' $(TEST_ARGS) ./cmd/tributary
+
+$(NODE_CLIENTS): interop/node/package-lock.json
+	npm ci --prefix interop/node --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PYTHON_CLIENTS): interop/python/requirements.txt
+	python3 -m venv interop/python/venv
+	interop/python/venv/bin/pip install --quiet --disable-pip-version-check -r interop/python/requirements.txt
+	@touch $@
 
 # Ten million identifiers on disk, and an office of ten thousand contacts told in a hundred
 # orders. Then a hundred kills of the router and of its ClickHouse child under load, and two
@@ -77,10 +89,13 @@ bench: build
 	go test -run='^$$' -bench=. -benchmem ./canonical/... ./mappings ./identity ./destinations/... ./ingest ./internal/eventlog/... ./internal/warehouse
 
 clean:
-	rm -rf bin demo-data demo-data-kafka
+	rm -rf bin demo-data demo-data-kafka artifacts
 
 need-build:
 	@deploy/need.sh build
 
 need-test:
 	@deploy/need.sh test
+
+need-interop:
+	@deploy/need.sh interop

@@ -3,6 +3,7 @@
 #
 #   deploy/need.sh build    Go, make, npm                     (make build, make demo)
 #   deploy/need.sh test     and a C compiler for the race detector, Java 17, Maven, curl
+#   deploy/need.sh interop  what build needs, and Node 20, Python 3.10 with venv, Chromium
 #
 # On Debian and Ubuntu, as root or with sudo that asks for no password, missing packages
 # are installed; TRIBUTARY_NO_INSTALL=1 forbids that. Otherwise the line to type is
@@ -12,9 +13,9 @@ cd "$(dirname "$0")/.."
 
 what=${1:-build}
 case $what in
-build | test) ;;
+build | test | interop) ;;
 *)
-	echo "usage: deploy/need.sh build|test" >&2
+	echo "usage: deploy/need.sh build|test|interop" >&2
 	exit 2
 	;;
 esac
@@ -32,6 +33,12 @@ look() {
 	missing=() packages=() java=
 	has make || { missing+=("make") && packages+=(make); }
 	has npm || { missing+=("npm") && packages+=(npm); }
+	if [ "$what" = interop ]; then
+		has node || { missing+=("Node 20 or later") && packages+=(nodejs); }
+		python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+			{ missing+=("Python 3.10 or later, with venv") && packages+=(python3 python3-venv); }
+		has chromium || { missing+=("Chromium, as the command chromium") && packages+=(chromium); }
+	fi
 	[ "$what" = test ] || return 0
 	has cc || has gcc || { missing+=("a C compiler (for go test -race)") && packages+=(gcc libc6-dev); }
 	has curl || { missing+=("curl") && packages+=(curl ca-certificates); }
