@@ -29,11 +29,11 @@ const childEnv = "TRIBUTARY_WAREHOUSE_ENGINE_CHILD"
 // the engine's child it serves until its parent lets go and never returns; in any other it does nothing.
 func MaybeChild() {
 	if len(os.Args) == 2 && os.Args[1] == Command {
-		os.Exit(Main(os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(Main(os.NewFile(ordersFD, "orders"), os.Stdout, os.Stderr))
 	}
 }
 
-// orders are the first line a child reads. They come by standard input, so that no password is seen in a process list.
+// orders are the first line a child reads. They come by a pipe, so that no password is seen in a process list.
 type orders struct {
 	Library    string        `json:"library"`
 	Dir        string        `json:"dir"`
@@ -57,14 +57,18 @@ type report struct {
 // clients wait in its queue while a child is replaced.
 const listenerFD = 3
 
-// Main is the child process: it reads its orders from stdin, reports on stdout, serves, and ends when stdin does. It
-// returns the exit code.
-func Main(stdin io.Reader, stdout, stderr io.Writer) int {
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE) // the parent says when to end, by stdin
+// ordersFD is where the child reads its orders and sees its parent let go. It is not standard input: libchdb looks there
+// for rows of an INSERT that reads a file as well, and now and then waited two minutes for what never came.
+const ordersFD = 4
+
+// Main is the child process: it reads its orders, reports on stdout, serves, and ends when the orders do. It returns the
+// exit code.
+func Main(parent io.Reader, stdout, stderr io.Writer) int {
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE) // the parent says when to end
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
-	in := bufio.NewReader(stdin)
+	in := bufio.NewReader(parent)
 	line, err := in.ReadBytes('\n')
 	if err != nil {
 		fmt.Fprintf(stderr, "this command is started by tributary itself\n")

@@ -1,7 +1,7 @@
 // Package embedded is ClickHouse without a server: a child process of the same binary loads libchdb and speaks
 // ClickHouse's HTTP protocol on loopback, so that the rest of the program, curl and every ClickHouse client see a server.
 //
-// The child belongs to its parent. It ends when its standard input closes, so a killed parent leaves no orphan; when it
+// The child belongs to its parent. It ends when the pipe from its parent closes, so a killed parent leaves no orphan; when it
 // dies itself it is started again with the same address, user and password, and clients go on where they were.
 package embedded
 

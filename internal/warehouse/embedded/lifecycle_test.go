@@ -270,6 +270,14 @@ func TestPasswordIsNotVisible(t *testing.T) {
 	}
 }
 
+// libchdb reads what standard input holds beside the file of an INSERT, and sometimes waits for it.
+func TestTheEngineHasNoStandardInput(t *testing.T) {
+	e := start(t, embedded.Options{NoSync: true})
+	if input, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", e.Pid())); err != nil || input != os.DevNull {
+		t.Errorf("the child's standard input is %q, %v: an INSERT may wait for it", input, err)
+	}
+}
+
 func TestGeneratedPasswordsDiffer(t *testing.T) {
 	a, b := start(t, embedded.Options{}), start(t, embedded.Options{})
 	if a.Password() == b.Password() || len(a.Password()) < 32 {

@@ -19,7 +19,7 @@ import (
 // A child is one process of the engine.
 type child struct {
 	pid    int
-	stdin  io.Closer
+	orders io.Closer // closed, it lets the child go
 	kill   func() error
 	gone   chan struct{} // closed when the process has ended
 	status string        // how; set before gone is closed
@@ -48,27 +48,32 @@ func (e *Engine) spawn(ctx context.Context) (*child, error) {
 	defer socket.Close()
 	cmd := exec.Command(self, Command)
 	cmd.Env = childEnvironment()
-	cmd.ExtraFiles = []*os.File{socket}                   // becomes listenerFD
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt typed at the parent is the parent's to handle
-	stdin, err := cmd.StdinPipe()
+	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	defer theirs.Close()
+	// listenerFD and ordersFD. Standard input stays empty: see ordersFD.
+	cmd.ExtraFiles = []*os.File{socket, theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt typed at the parent is the parent's to handle
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
+		ours.Close()
 		return nil, err
 	}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
+		ours.Close()
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
+		ours.Close()
 		return nil, err
 	}
-	c := &child{pid: cmd.Process.Pid, stdin: stdin, kill: cmd.Process.Kill, gone: make(chan struct{})}
+	c := &child{pid: cmd.Process.Pid, orders: ours, kill: cmd.Process.Kill, gone: make(chan struct{})}
 	reports := make(chan report, 1)
 	go c.follow(cmd, stdout, stderr, reports)
-	if err := json.NewEncoder(stdin).Encode(e.orders()); err != nil {
+	if err := json.NewEncoder(ours).Encode(e.orders()); err != nil {
 		c.end()
 		return nil, c.problem(err)
 	}
@@ -170,7 +175,7 @@ func (c *child) problem(err error) error {
 
 // end lets go of the child and waits until it is gone.
 func (c *child) end() {
-	c.stdin.Close()
+	c.orders.Close()
 	select {
 	case <-c.gone:
 	case <-time.After(endLimit):
