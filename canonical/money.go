@@ -95,6 +95,9 @@ func (m Money) Fixed() string {
 // MarshalJSON writes a JSON number.
 func (m Money) MarshalJSON() ([]byte, error) { return m.Append(nil), nil }
 
+// JSONSchema says what MarshalJSON writes.
+func (m Money) JSONSchema() map[string]any { return map[string]any{"type": "number"} }
+
 // UnmarshalJSON reads a JSON number or a string that holds one.
 func (m *Money) UnmarshalJSON(b []byte) error {
 	s := string(b)

@@ -224,7 +224,7 @@ func TestTheProcess(t *testing.T) {
 	if rec := w.send("GET", "/healthz", ""); rec.Code != 200 {
 		t.Errorf("healthz %d", rec.Code)
 	}
-	if rec := w.send("GET", "/readyz", ""); rec.Code != 200 || rec.Body.String() != `{"degraded":["lane meta: halted"],"ok":true}` {
+	if rec := w.send("GET", "/readyz", ""); rec.Code != 200 || rec.Body.String() != `{"ok":true,"degraded":["lane meta: halted"]}` {
 		t.Errorf("readyz %d %s", rec.Code, rec.Body)
 	}
 	ready = false

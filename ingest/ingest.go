@@ -66,6 +66,8 @@ type Options struct {
 	// Mount adds routes of the process to the front. auth gives a middleware that demands a
 	// key with a scope; KeyName tells whose it was.
 	Mount func(r gin.IRouter, auth func(Scope) gin.HandlerFunc)
+	// Operations describe what Mount adds, for GET /openapi.json.
+	Operations []Operation
 }
 
 // A Source is one configured way in.
@@ -187,6 +189,11 @@ func (f *front) routes() (http.Handler, error) {
 	e.GET("/healthz", f.open("/healthz", f.healthz))
 	e.GET("/readyz", f.open("/readyz", f.readyz))
 	e.GET("/metrics", f.open("/metrics", f.exposition()))
+	describe, err := f.describe()
+	if err != nil {
+		return nil, err
+	}
+	e.GET("/openapi.json", f.open("/openapi.json", describe))
 
 	if f.Mount != nil {
 		f.Mount(e.Group("", f.mounted), f.auth)

@@ -134,7 +134,7 @@ func (f *front) rerun(c *gin.Context, r *request) error {
 	if err := f.Rerun(c.Request.Context(), id, r.key.Name); err != nil {
 		return fromPort(err, CodeNoReceipt, "no receipt has this id")
 	}
-	c.JSON(http.StatusAccepted, gin.H{"ok": true, "receipt_id": id})
+	c.JSON(http.StatusAccepted, rerunAnswer{true, string(id)})
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (f *front) balances(c *gin.Context, _ *request) error {
 }
 
 func (f *front) healthz(c *gin.Context, _ *request) error {
-	c.JSON(http.StatusOK, gin.H{"ok": true})
+	c.JSON(http.StatusOK, healthAnswer{true})
 	return nil
 }
 
@@ -199,7 +199,7 @@ func (f *front) readyz(c *gin.Context, _ *request) error {
 		status = http.StatusServiceUnavailable
 		c.Header("Retry-After", "5")
 	}
-	c.JSON(status, gin.H{"ok": ok, "degraded": degraded})
+	c.JSON(status, readyAnswer{ok, degraded})
 	return nil
 }
 

@@ -35,9 +35,7 @@ func (r *router) mountActs(g gin.IRouter, auth func(ingest.Scope) gin.HandlerFun
 		return ok(r.jobs.Start(c.Request.Context(), c.Param("id"), ingest.KeyName(c)))
 	}))
 	g.POST("/v1/replays/:id/cancel", replay, r.act(func(c *gin.Context) (int, any, error) {
-		var q struct {
-			Reason string `json:"reason"`
-		}
+		var q reasonBody
 		if err := readAct(c, &q, true); err != nil {
 			return 0, nil, err
 		}
@@ -151,12 +149,7 @@ func missingField(field, says string) error {
 }
 
 func (r *router) previewOne(c *gin.Context, bodies bool) (int, any, error) {
-	var q struct {
-		EventID      canonical.EventID `json:"event_id"`
-		Name         string            `json:"name"`
-		Destinations []string          `json:"destinations"`
-		Force        bool              `json:"force"`
-	}
+	var q previewBody
 	if err := readAct(c, &q, false); err != nil {
 		return 0, nil, err
 	}
@@ -164,7 +157,7 @@ func (r *router) previewOne(c *gin.Context, bodies bool) (int, any, error) {
 		return 0, nil, missingField("event_id", "which event")
 	}
 	p, err := r.replay.Preview(c.Request.Context(), pipeline.Order{EventID: q.EventID, Name: q.Name, Destinations: q.Destinations, Force: q.Force}, bodies)
-	return http.StatusOK, gin.H{"preview": p}, err
+	return http.StatusOK, previewAnswer{p}, err
 }
 
 // A replayRequest asks for a job.
@@ -222,7 +215,7 @@ func (r *router) listReplays(c *gin.Context) (int, any, error) {
 	if len(jobs) < limit {
 		next = ""
 	}
-	return http.StatusOK, gin.H{"replays": out, "next": next}, err
+	return http.StatusOK, replaysAnswer{out, next}, err
 }
 
 func limitOf(c *gin.Context) (int, error) {
@@ -325,5 +318,5 @@ func (r *router) discardLetters(c *gin.Context) (int, any, error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("after %d: %w", n, err)
 	}
-	return http.StatusOK, gin.H{"ok": true, "discarded": n}, nil
+	return http.StatusOK, discardedAnswer{true, n}, nil
 }

@@ -18,10 +18,7 @@ import (
 // their receipts say, and what each destination would make of them now. The answer holds
 // personal data.
 func (r *router) explainEvent(c *gin.Context) (int, any, error) {
-	var q struct {
-		EventID      canonical.EventID `json:"event_id"`
-		Destinations []string          `json:"destinations"`
-	}
+	var q explainBody
 	if err := readAct(c, &q, false); err != nil {
 		return 0, nil, err
 	}

@@ -32,7 +32,7 @@ func (r *router) mountIdentity(g gin.IRouter, auth func(ingest.Scope) gin.Handle
 	g.GET("/v1/identity/stats", read, r.act(r.identityStats))
 	g.GET("/v1/identity/export", read, r.exportIdentity)
 	g.POST("/v1/identity/erase", admin, r.act(r.eraseIdentity))
-	for _, kind := range []canonical.FactKind{canonical.FactMerge, canonical.FactUnmerge, canonical.FactBlock, canonical.FactAllow} {
+	for kind := range statementsSay {
 		g.POST("/v1/identity/"+string(kind), admin, r.act(func(c *gin.Context) (int, any, error) { return r.stateIdentity(c, kind) }))
 	}
 }

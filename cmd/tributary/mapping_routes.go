@@ -43,11 +43,7 @@ func (r *router) reloadMapping(c *gin.Context) {
 		ingest.Refuse(c, ingest.CodeLog, "the log did not take it; the mapping before stays live, try again")
 	default:
 		s := r.live.now()
-		answer := gin.H{"ok": true, "changed": changed, "version": s.Version, "before": before, "since": s.Since, "warnings": s.Warnings}
-		if len(s.AtStart) > 0 {
-			answer["at_next_start"] = s.AtStart
-		}
-		c.JSON(http.StatusOK, answer)
+		c.JSON(http.StatusOK, reloadedAnswer{true, changed, s.Version, before, s.Since, s.Warnings, s.AtStart})
 	}
 }
 

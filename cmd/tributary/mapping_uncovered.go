@@ -32,7 +32,7 @@ func (r *router) answerUncovered(c *gin.Context) {
 		refuseMapping(c, problems)
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"uncovered": list})
+	c.JSON(http.StatusOK, uncoveredAnswer{list})
 }
 
 func (r *router) uncovered(c *gin.Context) ([]mappings.Seen, []mappings.Problem, error) {

@@ -170,7 +170,7 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		Readiness: func() (bool, []string) {
 			return log.writable() && (r.broker == nil || r.broker.Full() == nil), r.degraded()
 		},
-		Logger: slog.New(atLeast{slog.LevelWarn, r.logger.Handler()}), Registerer: r.registry, Gatherer: r.registry, Mount: r.mount,
+		Logger: slog.New(atLeast{slog.LevelWarn, r.logger.Handler()}), Registerer: r.registry, Gatherer: r.registry, Mount: r.mount, Operations: operations(),
 	}
 	if r.broker != nil {
 		o.Full = full(r.broker)
@@ -267,14 +267,10 @@ func (r *router) onDestination(do func(l *delivery.Lane, ctx context.Context, wh
 			ingest.Refuse(c, ingest.CodeNotFound, "no destination has this name")
 			return
 		}
-		var q struct {
-			Reason string `json:"reason"`
-		}
-		if c.Request.ContentLength != 0 {
-			if err := c.ShouldBindJSON(&q); err != nil {
-				ingest.Refuse(c, ingest.CodeMalformed, `the body, if there is one, must be {"reason": "…"}`)
-				return
-			}
+		var q reasonBody
+		if err := readAct(c, &q, true); err != nil {
+			r.refuse(c, err)
+			return
 		}
 		if err := do(l, c.Request.Context(), ingest.KeyName(c), q.Reason); errors.Is(err, delivery.ErrConfigured) {
 			ingest.Refuse(c, ingest.CodeConfigured, err.Error())
@@ -284,32 +280,27 @@ func (r *router) onDestination(do func(l *delivery.Lane, ctx context.Context, wh
 			return
 		}
 		word, why, since := l.Standing()
-		c.JSON(http.StatusOK, gin.H{"ok": true, "destination": l.Name, "standing": word, "why": why, "since": since})
+		c.JSON(http.StatusOK, standingAnswer{true, l.Name, word, why, since})
 	}
 }
 
 func (r *router) listDestinations(c *gin.Context) {
-	var out []gin.H
+	var out destinationsAnswer
 	for _, name := range sortedKeys(r.lanes) {
-		l := r.lanes[name]
-		word, why, since := l.Standing()
-		row := gin.H{"destination": name, "kind": r.cfg.Destinations[name].Kind, "mode": l.Mode, "standing": word, "why": why, "trouble": l.Trouble()}
-		if !since.IsZero() {
-			row["since"] = since
+		l, kind := r.lanes[name], r.cfg.Destinations[name].Kind
+		row := standingDestination{Destination: name, Kind: kind, Mode: l.Mode, Trouble: l.Trouble(), Findings: []accountFlaw{}}
+		row.Standing, row.Why, row.Since = l.Standing()
+		if limit, until, ok := r.budgets.of(kind, name, l.Destination).Waiting(); ok {
+			row.Waiting = &limitUsedUp{limit, until.UTC()}
 		}
-		if limit, until, ok := r.budgets.of(r.cfg.Destinations[name].Kind, name, l.Destination).Waiting(); ok {
-			row["waiting"] = gin.H{"limit": limit, "until": until.UTC()}
-		}
-		findings := []gin.H{}
 		for _, f := range l.Findings() {
 			if f.Problem != "" {
-				findings = append(findings, gin.H{"subject": f.Subject, "problem": f.Problem, "blocks": f.Blocks})
+				row.Findings = append(row.Findings, accountFlaw{f.Subject, f.Problem, f.Blocks})
 			}
 		}
-		row["findings"] = findings
-		out = append(out, row)
+		out.Destinations = append(out.Destinations, row)
 	}
-	c.JSON(http.StatusOK, gin.H{"destinations": out})
+	c.JSON(http.StatusOK, out)
 }
 
 // answerLag says what every stage has still to read.
@@ -319,17 +310,18 @@ func (r *router) answerLag(c *gin.Context) {
 		ingest.Refuse(c, ingest.CodeLog, "the log cannot be asked")
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"lag": lags})
+	c.JSON(http.StatusOK, lagAnswer{lags})
 }
 
 // answerSQL runs one read-only statement.
 func (r *router) answerSQL(c *gin.Context) {
-	var q struct {
-		SQL    string         `json:"sql"`
-		Params map[string]any `json:"params"`
+	var q sqlBody
+	err := readAct(c, &q, false)
+	if err == nil && q.SQL == "" {
+		err = missingField("sql", "the statement")
 	}
-	if err := c.ShouldBindJSON(&q); err != nil || q.SQL == "" {
-		ingest.Refuse(c, ingest.CodeMalformed, `the body must be {"sql": "…"}`)
+	if err != nil {
+		r.refuse(c, err)
 		return
 	}
 	result, err := r.warehouse.Rows(c.Request.Context(), q.SQL, q.Params)

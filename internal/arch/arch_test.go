@@ -155,7 +155,7 @@ func TestArrows(t *testing.T) {
 		"destinations":                {"canonical"},
 		"destinations/delivery":       {"canonical", "destinations", "internal/budget", "internal/eventlog"},
 		"destinations/simulator":      {},
-		"ingest":                      {"canonical", "canonical/wire"},
+		"ingest":                      {"canonical", "canonical/wire", "internal/openapi"},
 		"internal/alert":              {"destinations"},
 		"internal/budget":             {"destinations"},
 		"internal/config":             {"canonical", "destinations"},
@@ -167,6 +167,7 @@ func TestArrows(t *testing.T) {
 		"internal/warehouse/embedded": {},
 		"internal/hubspotcrm":         {"canonical", "canonical/wire", "destinations", "internal/budget"},
 		"internal/oauth":              {"destinations"},
+		"internal/openapi":            {},
 		"internal/rehearsal": {
 			"canonical", "canonical/wire", "identity", "identity/memstore", "mappings", "mappings/cases", "destinations", "destinations/delivery",
 			"internal/eventlog", "internal/pipeline",

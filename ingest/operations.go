@@ -1,0 +1,218 @@
+package ingest
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"tributary/internal/openapi"
+)
+
+// An Operation describes a route for GET /openapi.json. Every route that is served has one:
+// those of this package in operations, those that the process mounts in Options.Operations.
+//
+// A new route: register it, and add its Operation beside those of its neighbours. Say what it
+// does, which codes of the error table it answers with (keyed, readsJSON and the like are the
+// usual ones), and give its answers as the Go types that are encoded. Tests walk the routes
+// and the document both ways, send the examples, and hold the scope to what the route asks for.
+type Operation = openapi.Operation
+
+// Tags of operations, in the order in which the document lists them.
+var tags = []openapi.Tag{
+	{Name: "events", Says: "Ways in for CRM records, events, webhooks, browsers and ad formats. 2xx means kept."},
+	{Name: "where", Says: "Where a receipt or an event is now, and the books."},
+	{Name: "replay", Says: "Sending again, one event or many."},
+	{Name: "deadletters", Says: "What waits for a person."},
+	{Name: "destinations", Says: "What each destination does, and standing still."},
+	{Name: "mapping", Says: "Which mapping is live, and what another would do."},
+	{Name: "identity", Says: "Who is who."},
+	{Name: "warehouse", Says: "Asking ClickHouse."},
+	{Name: "process", Says: "The process itself."},
+}
+
+// proofs are the security schemes: what a caller shows.
+var proofs = map[string]openapi.Schema{
+	openapi.Bearer:      {"type": "http", "scheme": "bearer", "description": "A key of ours: `Authorization: Bearer trib_…`. `tributary keys create` makes one."},
+	"browser_key":       {"type": "apiKey", "in": "query", "name": "key", "description": "A key with the scope `browser`, which may stand in a page."},
+	"access_token":      {"type": "apiKey", "in": "query", "name": "access_token", "description": "A key with the scope `ingest`, where Meta's SDKs put theirs; also in the body."},
+	"hubspot_signature": {"type": "apiKey", "in": "header", "name": "X-HubSpot-Signature-v3", "description": "HubSpot's signature, v3; v2 and v1 stand in `X-HubSpot-Signature`."},
+	"hook_signature":    {"type": "apiKey", "in": "header", "name": "X-Signature", "description": "The HMAC that the source is configured for, in the header that it is configured for."},
+	"hook_password":     {"type": "http", "scheme": "basic", "description": "The user and password that the source is configured for."},
+}
+
+// The codes that routes of a kind have in common.
+var (
+	limits    = []Code{CodeOverloaded, CodeInternal}
+	keyErrors = []Code{CodeNoKey, CodeBadKey, CodeExpired, CodeRevoked, CodeScope}
+	readsBody = []Code{CodeMalformed, CodeWrongType, CodeTooDeep, CodeUTF8, CodeEncoding, CodeIncomplete, CodeTooLarge, CodeContentEnc}
+	readsJSON = append(slices.Clone(readsBody), CodeMediaType)
+	keeps     = []Code{CodeBadSource, CodeNothing, CodeTooMany, CodeLog, CodeLogFull}
+)
+
+// Codes joins lists of codes, for an Operation's Errors.
+func Codes(lists ...[]Code) []string {
+	var out []string
+	for _, c := range slices.Concat(lists...) {
+		if !slices.Contains(out, string(c)) {
+			out = append(out, string(c))
+		}
+	}
+	return out
+}
+
+// Keyed are the codes of a mounted route that needs a key.
+func Keyed(more ...Code) []string { return Codes(keyErrors, []Code{CodeInternal}, more) }
+
+// A Refused is how every error is answered.
+type Refused struct {
+	Error Error `json:"error"`
+}
+
+// kept describes the answer of a way in.
+func kept(status int) []openapi.Answer {
+	return []openapi.Answer{{Status: status, Says: "Kept: one entry for each item, in order.", Of: openapi.Ref("Kept")}}
+}
+
+// named are the schemas that no Go type is behind: what is written by hand for speed.
+func named() map[string]openapi.Schema {
+	id := openapi.Schema{"type": "string", "description": "Where it is now: `GET /v1/receipts/{id}`."}
+	return map[string]openapi.Schema{
+		"Receipt": {"type": "object", "description": "What became of one item: kept with this id, or refused.",
+			"oneOf": []openapi.Schema{
+				{"type": "object", "required": []string{"receipt_id"}, "properties": openapi.Schema{"receipt_id": id}},
+				{"type": "object", "required": []string{"error"}, "properties": openapi.Schema{"error": openapi.Ref("Error")}},
+			}},
+		"Kept": {"type": "object", "required": []string{"ok", "receipts"}, "properties": openapi.Schema{
+			"ok": openapi.Schema{"const": true}, "receipts": openapi.Schema{"type": "array", "items": openapi.Ref("Receipt")}}},
+		"KeptAsMeta": {"type": "object", "required": []string{"events_received", "messages", "fbtrace_id", "receipts"}, "properties": openapi.Schema{
+			"events_received": openapi.Schema{"type": "integer"}, "messages": openapi.Schema{"type": "array"}, "fbtrace_id": openapi.Schema{"type": "string"},
+			"receipts": openapi.Schema{"type": "array", "items": openapi.Ref("Receipt")}}},
+	}
+}
+
+// refusedAsMeta is the envelope that Meta's SDKs read.
+var refusedAsMeta = openapi.Schema{"type": "object", "required": []string{"error"}, "properties": openapi.Schema{"error": openapi.Schema{
+	"type": "object", "required": []string{"message", "type", "code", "error_subcode", "is_transient", "error_user_title", "error_user_msg", "fbtrace_id"},
+	"properties": openapi.Schema{
+		"message": openapi.Schema{"type": "string"}, "type": openapi.Schema{"type": "string"}, "code": openapi.Schema{"type": "integer"},
+		"error_user_title": openapi.Schema{"type": "string", "description": "Our code."}, "fbtrace_id": openapi.Schema{"type": "string"}}}}}
+
+// itemOrMany is a body of one item, an array of them, or {"events": […]}.
+func itemOrMany(item string) openapi.Schema {
+	list := openapi.Schema{"type": "array", "minItems": 1, "maxItems": 1000, "items": openapi.Ref(item)}
+	return openapi.Schema{"anyOf": []openapi.Schema{openapi.Ref(item), list,
+		{"type": "object", "required": []string{"events"}, "properties": openapi.Schema{"events": list}}}}
+}
+
+var anything = openapi.Schema{"type": "object"}
+
+// operations describes the routes of this package, in the order of routes.
+func operations() []Operation {
+	return []Operation{
+		{Method: "POST", Path: "/v1/ingest/crm", ID: "ingestCRM", Tag: "events", Says: "Changes of CRM records", Scope: string(ScopeIngest),
+			More: "What a CRM workflow or your own code says of a CRM record: one object, an array or `{\"events\": […]}`, up to 1 MiB.",
+			Body: &openapi.Body{Of: anything}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
+		{Method: "POST", Path: "/v1/events", ID: "ingestEvents", Tag: "events", Says: "Any event", Scope: string(ScopeIngest),
+			More: "From your middleware, product or server: one object (1 MiB), an array or `{\"events\": […]}` (5 MiB, 1000 items of 256 KiB).",
+			Body: &openapi.Body{Of: anything}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
+		{Method: "POST", Path: "/v1/ingest/hubspot/:source", ID: "ingestHubSpot", Tag: "events", Says: "Webhooks of a HubSpot app",
+			More:   "`source` is a configured source of kind `hubspot`. An array of 1 to 100 events of any subscription type. A source without a client secret takes a key with the scope `ingest`.",
+			Proofs: []string{"hubspot_signature", openapi.Bearer}, Body: &openapi.Body{Of: openapi.Schema{"anyOf": []openapi.Schema{anything, {"type": "array", "items": anything}}}},
+			Answers: kept(http.StatusOK), Errors: Codes(keyErrors, limits, readsBody, keeps, []Code{CodeNoSource, CodeSignature, CodeStale})},
+		{Method: "POST", Path: "/v1/ingest/hook/:source", ID: "ingestHook", Tag: "events", Says: "Webhooks of any shape",
+			More:   "`source` is a configured source of kind `hook`; it says what the caller must show. The mapping reads the JSON.",
+			Proofs: []string{openapi.Bearer, "hook_signature", "hook_password"}, Body: &openapi.Body{Types: []string{"*/*"}, Of: openapi.Schema{}},
+			Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsBody, keeps, []Code{CodeNoSource, CodeSignature, CodeStale, CodeAddress})},
+		{Method: "GET", Path: "/v1/pixel.gif", ID: "pixelImage", Tag: "events", Says: "A browser event as the query of an image", Proofs: []string{"browser_key", openapi.Bearer},
+			More:    "Takes the fields of `POST /v1/ingest/pixel` as a query; without `url` the page is the `Referer`.",
+			Params:  []openapi.Param{{Name: "event"}, {Name: "anonymous_id"}, {Name: "url"}},
+			Answers: []openapi.Answer{{Status: http.StatusOK, Says: "Kept: an image that is not cached.", Type: "image/gif", Of: openapi.Schema{"type": "string", "format": "binary"}}},
+			Errors:  Codes(keyErrors, limits, readsBody, keeps)},
+		{Method: "POST", Path: "/v1/ingest/pixel", ID: "ingestPixel", Tag: "events", Says: "Browser events", Proofs: []string{"browser_key", openapi.Bearer},
+			More: "One event, an array or `{\"events\": […]}`. The browser key may also stand in the body as `key`. Any origin may ask.",
+			Body: &openapi.Body{Types: []string{"application/json", "text/plain"}, Of: anything}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
+		{Method: "OPTIONS", Path: "/v1/ingest/pixel", ID: "preflightPixel", Tag: "events", Says: "Whether a page may ask: any may",
+			Answers: []openapi.Answer{{Status: http.StatusNoContent, Says: "It may.", Type: "-"}}, Errors: Codes([]Code{CodeInternal})},
+		{Method: "POST", Path: "/:version/:pixel/events", ID: "ingestMeta", Tag: "events", Says: "Events in Meta's own wire format", Envelope: refusedAsMeta,
+			More:   "As an official SDK sends it, with only its host changed and a key of ours as its access token. A request is taken whole or not at all.",
+			Proofs: []string{openapi.Bearer, "access_token"},
+			Params: []openapi.Param{{Name: "version", Schema: openapi.Schema{"type": "string", "pattern": `^v[0-9]{1,3}\.[0-9]{1,2}$`}, Example: "v25.0"},
+				{Name: "pixel", Schema: openapi.Schema{"type": "string", "pattern": "^[0-9]{1,20}$"}, Example: "111222333"}},
+			Body: &openapi.Body{Of: openapi.Schema{"type": "object", "required": []string{"data"}, "properties": openapi.Schema{
+				"data": openapi.Schema{"type": "array", "minItems": 1, "maxItems": 1000, "items": anything}, "access_token": openapi.Schema{"type": "string"}, "test_event_code": openapi.Schema{"type": "string"}}}},
+			Answers: []openapi.Answer{{Status: http.StatusOK, Says: "All of them were kept.", Of: openapi.Ref("KeptAsMeta")}},
+			Errors:  Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMissing, CodeMethod})},
+
+		{Method: "POST", Path: "/v1/replay", ID: "replayEvent", Tag: "replay", Says: "Ask destinations to take an event again, under its own id", Scope: string(ScopeReplay),
+			Body:    &openapi.Body{Of: ReplayRequest{}, Needs: []string{"event_id", "reason"}},
+			Answers: []openapi.Answer{{Status: http.StatusOK, Says: "Asked.", Of: ReplayAnswer{}}},
+			Errors:  Codes(keyErrors, limits, readsJSON, []Code{CodeMissing, CodeUnknown, CodeDestination, CodeNoEvent, CodeUnresolved, CodeNotHere, CodeLogFull})},
+		{Method: "POST", Path: "/v1/receipts/:id/rerun", ID: "rerunReceipt", Tag: "replay", Says: "Read a quarantined receipt again", Scope: string(ScopeReplay),
+			Answers: []openapi.Answer{{Status: http.StatusAccepted, Says: "It is read again.", Of: rerunAnswer{}}},
+			Errors:  Codes(keyErrors, limits, []Code{CodeNoReceipt, CodeNotHeld, CodeNotHere, CodeLogFull})},
+		{Method: "GET", Path: "/v1/receipts/:id", ID: "getReceipt", Tag: "where", Says: "A receipt, and what became of it", Scope: string(ScopeRead),
+			Answers: []openapi.Answer{{Status: http.StatusOK, Of: ReceiptView{}}}, Errors: Codes(keyErrors, limits, []Code{CodeNoReceipt, CodeNotHere})},
+		{Method: "GET", Path: "/v1/events/:id", ID: "getEvent", Tag: "where", Says: "An event, and its state at every destination", Scope: string(ScopeRead),
+			Params:  []openapi.Param{{Name: "name", Says: "The canonical name, where one id stands for several events."}},
+			Answers: []openapi.Answer{{Status: http.StatusOK, Of: EventView{}}}, Errors: Codes(keyErrors, limits, []Code{CodeNoEvent, CodeUnresolved, CodeNotHere})},
+		{Method: "GET", Path: "/v1/balances", ID: "getBalances", Tag: "where", Says: "The books: receipts by fate, events by state", Scope: string(ScopeRead),
+			More:    "The whole log is read for it: a question for people or a nightly job.",
+			Answers: []openapi.Answer{{Status: http.StatusOK, Of: anything}}, Errors: Codes(keyErrors, limits, []Code{CodeNotHere})},
+
+		{Method: "GET", Path: "/healthz", ID: "healthz", Tag: "process", Says: "Whether the process answers",
+			Answers: []openapi.Answer{{Status: http.StatusOK, Of: healthAnswer{}}}, Errors: Codes([]Code{CodeInternal})},
+		{Method: "GET", Path: "/readyz", ID: "readyz", Tag: "process", Says: "Whether the process can do its HTTP work, and what else is not well",
+			Answers: []openapi.Answer{{Status: http.StatusOK, Says: "It can.", Of: readyAnswer{}}, {Status: http.StatusServiceUnavailable, Says: "It cannot.", Of: readyAnswer{}}}, Errors: Codes([]Code{CodeInternal})},
+		{Method: "GET", Path: "/metrics", ID: "metrics", Tag: "process", Says: "Metrics, as Prometheus reads them",
+			Answers: []openapi.Answer{{Status: http.StatusOK, Type: "text/plain", Of: openapi.Schema{"type": "string"}}}, Errors: Codes([]Code{CodeInternal, CodeNotHere})},
+		{Method: "GET", Path: "/openapi.json", ID: "openapi", Tag: "process", Says: "This document",
+			Answers: []openapi.Answer{{Status: http.StatusOK, Of: anything}}, Errors: Codes([]Code{CodeInternal})},
+	}
+}
+
+// The answers of small routes.
+type (
+	healthAnswer struct {
+		OK bool `json:"ok"`
+	}
+	readyAnswer struct {
+		OK       bool     `json:"ok"`
+		Degraded []string `json:"degraded"`
+	}
+	rerunAnswer struct {
+		OK        bool   `json:"ok"`
+		ReceiptID string `json:"receipt_id"`
+	}
+)
+
+// document writes the OpenAPI document of everything that is served.
+func (f *front) document() ([]byte, error) {
+	all := append(operations(), f.Operations...)
+	for i := range all {
+		if strings.Contains(all[i].Path, "/:") { // an empty member is no route
+			all[i].Errors = append(slices.Clone(all[i].Errors), string(CodeNotFound))
+		}
+	}
+	faults := make([]openapi.Fault, len(table))
+	for i, r := range table {
+		faults[i] = openapi.Fault{Code: string(r.code), Status: r.status, Says: r.says}
+	}
+	return openapi.API{
+		Title: "Tributary", Version: "1", Says: "A self-hosted attribution event router. 2xx of a way in means that what it answers a receipt for is kept. docs/http.md says more.",
+		Tags: tags, Proofs: proofs, Faults: faults, Envelope: Refused{}, Named: named(), Operations: all,
+	}.Document()
+}
+
+// describe serves the document: GET /openapi.json.
+func (f *front) describe() (handler, error) {
+	text, err := f.document()
+	if err != nil {
+		return nil, err
+	}
+	return func(c *gin.Context, _ *request) error {
+		c.Data(http.StatusOK, jsonType, text)
+		return nil
+	}, nil
+}
