@@ -1,6 +1,9 @@
 package canonical
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // A Way is the way in by which a receipt came: it decides how its bytes are read.
 type Way string
@@ -36,10 +39,23 @@ type Completion struct {
 	Of      ReceiptID    `json:"of"`
 	ReadAt  time.Time    `json:"read_at"`
 	Objects []ReadObject `json:"objects"` // the object itself first, then those associated with it
+	// Stage is what the account's own settings said of the stage that the receipt names; nil
+	// where it names none, or they do not know it.
+	Stage *StageMeaning `json:"stage,omitempty"`
 }
 
-// A ReadObject is one CRM object as read: its current properties, not those at the
-// time of the change.
+// A StageMeaning is what an account's pipelines and lists say of one stage.
+type StageMeaning struct {
+	Pipeline      string `json:"pipeline,omitempty"` // of a deal's stage
+	PipelineLabel string `json:"pipeline_label,omitempty"`
+	Stage         string `json:"stage"`
+	Label         string `json:"label,omitempty"`
+	Closed        string `json:"closed,omitempty"`      // "true", "false"; as the vendor writes it
+	Probability   string `json:"probability,omitempty"` // "0.0" to "1.0"
+}
+
+// A ReadObject is one CRM object as read: its current properties, but those that At sets
+// back to the time of the change.
 type ReadObject struct {
 	Type       string            `json:"type"` // contact, company, deal
 	ID         string            `json:"id"`   // the id asked for
@@ -50,6 +66,46 @@ type ReadObject struct {
 	Associated map[string][]string `json:"associated,omitempty"`
 	// Roles lists the labels of an association by type and id, by the ids of their types.
 	Roles map[string]map[string][]string `json:"roles,omitempty"`
+	// Archived says that the account has deleted it, and still shows it.
+	Archived bool `json:"archived,omitempty"`
+	// History is what its properties were before, of those that were asked for with it. A receipt
+	// does not keep it.
+	History map[string][]DatedValue `json:"-"`
+}
+
+// A DatedValue is what a property held from a time on.
+type DatedValue struct {
+	From  time.Time
+	Value string
+}
+
+// At is the object with what it held at a time, of the properties whose history was read: a
+// value that was given later does not stand in an earlier report, however late it was read. A
+// property that had no value yet has the first that it was given.
+func (o ReadObject) At(t time.Time) ReadObject {
+	if len(o.History) == 0 || t.IsZero() {
+		return o
+	}
+	o.Properties = maps.Clone(o.Properties)
+	for name, values := range o.History {
+		var before, after *DatedValue
+		for i := range values {
+			v := &values[i]
+			switch {
+			case !v.From.After(t) && (before == nil || v.From.After(before.From)):
+				before = v
+			case v.From.After(t) && (after == nil || v.From.Before(after.From)):
+				after = v
+			}
+		}
+		if before == nil {
+			before = after
+		}
+		if before != nil {
+			o.Properties[name] = before.Value
+		}
+	}
+	return o
 }
 
 // CompletedID is the id of the receipt that completes id: always the same, so that a

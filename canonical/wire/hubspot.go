@@ -96,6 +96,26 @@ func Properties(objectType string) []string {
 	return nil
 }
 
+// Dated lists the properties of a type whose history fetch asks for, so that a receipt says what they
+// held when the change happened: what a deal was worth, and its pipeline. What the mapping
+// reads besides is asked for in the same way.
+func Dated(objectType string) []string {
+	if objectType != "deal" {
+		return nil
+	}
+	return []string{"pipeline", "amount", "deal_currency_code", "hs_mrr", "hs_arr", "hs_acv", "hs_tcv", "billing_period"}
+}
+
+// Names gives the property that a bare receipt is a change of, and its new value.
+func Names(r canonical.Receipt) (property, value string) {
+	body, problem := decode(r.Body)
+	if problem != nil {
+		return "", ""
+	}
+	n := node{f: body, rd: &reader{receipt: r}}
+	return n.text("propertyName"), n.stage("propertyValue")
+}
+
 // hubspot reads one event of an app webhook, completed or bare.
 func (rd *reader) hubspot(n node) {
 	r := &rd.report
@@ -200,8 +220,10 @@ func (rd *reader) propertyChange(n node, object string) {
 	case blank:
 	case property == "lifecyclestage" && (object == "contact" || object == "company"):
 		r.Subject, r.RawStage = canonical.SubjectLifecycle, value
+		rd.labels(value)
 	case property == "hs_lead_status" && object == "contact":
 		r.Subject, r.RawStage = canonical.SubjectLeadStatus, value
+		rd.labels(value)
 	case property == "dealstage" && object == "deal":
 		r.Subject, r.RawStage = canonical.SubjectDealStage, value
 		rd.labels(value)
@@ -234,14 +256,26 @@ func (rd *reader) echo(n node, stage string) bool {
 	return app.ID != 0 && slices.Contains(app.Stages, stage) && (by == "INTEGRATION" || by == "API") && id == strconv.FormatInt(app.ID, 10)
 }
 
-// labels takes the stage's label, and whether the CRM calls it won or lost, from the read
-// when the deal still stands there.
+// labels takes the stage's label and pipeline, and whether the CRM calls it won or lost: from what the
+// account's settings said of it, else from the read when the deal still stands there.
 func (rd *reader) labels(stage string) {
-	if c := rd.receipt.Completion; c != nil && len(c.Objects) > 0 {
-		if p := c.Objects[0].Properties; p["dealstage"] == stage {
-			rd.report.StageLabel = p["dealstage_label"]
-			rd.report.Outcome = outcome(p["hs_is_closed_won"], p["hs_is_closed"], p["hs_deal_stage_probability"])
+	c, r := rd.receipt.Completion, &rd.report
+	if c == nil {
+		return
+	}
+	if m := c.Stage; m != nil && m.Stage == stage {
+		r.StageLabel = m.Label
+		if m.Pipeline != "" {
+			r.Pipeline, r.PipelineLabel = m.Pipeline, m.PipelineLabel
 		}
+		r.Outcome = outcome("", m.Closed, m.Probability)
+	}
+	if len(c.Objects) == 0 || c.Objects[0].Type != "deal" {
+		return
+	}
+	if p := c.Objects[0].Properties; p["dealstage"] == stage {
+		r.StageLabel = first(r.StageLabel, p["dealstage_label"])
+		r.Outcome = first(r.Outcome, outcome(p["hs_is_closed_won"], p["hs_is_closed"], p["hs_deal_stage_probability"]))
 	}
 }
 

@@ -171,7 +171,7 @@ func (r *router) stagesWritten(account string) []string {
 }
 
 func (r *router) buildStages() {
-	metrics := pipeline.NewMetrics(r.registry)
+	metrics, reads := pipeline.NewMetrics(r.registry), hubspotcrm.NewMetrics(r.registry)
 	prefix := r.cfg.Log.Prefix
 	r.resolve = &pipeline.Resolve{Log: r.log, Topics: r.topics, Prefix: prefix, Mapping: r.mapping.Load, Settings: r.settings, View: r.view, Metrics: metrics}
 	// A webhook of a portal that nobody configured is its source's account's to end.
@@ -189,6 +189,7 @@ func (r *router) buildStages() {
 			cred := r.credentials.ofAccount(name, a)
 			account, headroom := r.budgets.fetch(a, name)
 			f.CRM = &hubspotcrm.Client{BaseURL: crmURL(a), Budget: account, Headroom: headroom, HTTP: delivery.NewClient(a.BaseURL != ""), Token: cred.secret, Answered: cred.answered,
+				Account: name, Metrics: reads, Told: func(what string, problem error) { r.health.Set("fetch "+name+", "+what, problem) },
 				Further: func(object string) []string { return r.mapping.Load().ReadProperties(object) }}
 		}
 		r.fetches = append(r.fetches, f)

@@ -51,6 +51,8 @@ type HubSpotAccount struct {
 	Objects []CustomObject
 	// Owners are the ids that hubspot_owner_id may hold; nil means any number.
 	Owners []int64
+	// OwnersLeft are the ids of owners who have gone: they are shown among the archived ones.
+	OwnersLeft []int64
 	// Rules are the account's validation rules, which writes have to keep (from 2026-09).
 	Rules []WriteRule
 	// EventDefinitions are the custom events that exist, by name without pe<portal>_; they take any

@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -48,22 +50,62 @@ func (h *hubSpotServer) servePipelines(c *call, rest []string) (answer, *hubSpot
 	return jsonAnswer(http.StatusOK, map[string]any{"results": results}), nil
 }
 
-// serveOwners lists the people a record can belong to.
+// An owner is somebody whom records can belong to.
+type owner struct {
+	ID       string      `json:"id"`
+	Email    string      `json:"email"`
+	First    string      `json:"firstName"`
+	Last     string      `json:"lastName"`
+	Type     string      `json:"type"`
+	UserID   int         `json:"userId"`
+	Teams    []ownerTeam `json:"teams,omitempty"`
+	Archived bool        `json:"archived"`
+}
+
+type ownerTeam struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Primary bool   `json:"primary"`
+}
+
+// owners are those of the account; the ids of Left are of people who have gone.
+func (h *hubSpotServer) owners(archived bool) []owner {
+	ids := h.account.Owners
+	if archived {
+		ids = h.account.OwnersLeft
+	}
+	var out []owner
+	for i, id := range ids {
+		name := strconv.FormatInt(id, 10)
+		out = append(out, owner{ID: name, Email: "owner" + name + "@example.test", First: "Owner", Last: name, Type: "PERSON", UserID: 12 + i,
+			Teams: []ownerTeam{{ID: "1", Name: "Sales", Primary: true}}, Archived: archived})
+	}
+	return out
+}
+
+// serveOwners lists the people a record can belong to, or with archived those who have left.
 func (h *hubSpotServer) serveOwners(c *call, rest []string) (answer, *hubSpotError) {
 	if c.method != http.MethodGet || len(rest) > 1 {
 		return answer{}, noSuchPath()
 	}
-	results := []any{}
-	for i, id := range h.account.Owners {
-		name := strconv.FormatInt(id, 10)
-		body := map[string]any{"id": name, "email": "owner" + name + "@example.test", "type": "PERSON", "userId": 12 + i, "archived": false}
-		if len(rest) == 1 && rest[0] == name {
-			return jsonAnswer(http.StatusOK, body), nil
-		}
-		results = append(results, body)
-	}
+	query := c.r.URL.Query()
+	list := h.owners(query.Get("archived") == "true")
 	if len(rest) == 1 {
-		return answer{}, hubSpotMissing("resource not found")
+		i := slices.IndexFunc(list, func(o owner) bool { return o.ID == rest[0] })
+		if i < 0 {
+			return answer{}, hubSpotMissing("resource not found")
+		}
+		return jsonAnswer(http.StatusOK, list[i]), nil
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"results": results}), nil
+	limit, err := strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
+	begin, bad := strconv.Atoi(cmp.Or(query.Get("after"), "0"))
+	if err != nil || bad != nil || limit < 1 || limit > 500 || begin < 0 || begin > len(list) {
+		return answer{}, hubSpotInvalid("limit or after is not valid")
+	}
+	end := min(begin+limit, len(list))
+	body := map[string]any{"results": append([]owner{}, list[begin:end]...)}
+	if end < len(list) {
+		body["paging"] = map[string]any{"next": map[string]string{"after": strconv.Itoa(end), "link": ""}}
+	}
+	return jsonAnswer(http.StatusOK, body), nil
 }

@@ -10,7 +10,11 @@ import (
 	"strings"
 )
 
-const maxInputs = 100
+// Histories halve what may be read at once: stated for lists, assumed for batches.
+const (
+	maxInputs      = 100
+	maxWithHistory = 50
+)
 
 // serveObjects leads every call on records to its operation.
 func (h *hubSpotServer) serveObjects(c *call, rest []string) (answer, *hubSpotError) {
@@ -73,9 +77,24 @@ func (h *hubSpotServer) find(object, property, value string) (*record, *hubSpotE
 	return r, nil
 }
 
+// findArchived looks up a record that was deleted and can still be restored: not one that was merged
+// away, nor one that was erased for good.
+func (h *hubSpotServer) findArchived(object, property, value string) (*record, *hubSpotError) {
+	id, err := strconv.ParseInt(value, 10, 64)
+	r := h.crm.records[reference{object, id}]
+	if err != nil || property != "" && property != "hs_object_id" || r == nil || !r.Archived || r.Merged != 0 || r.Props["hs_object_id"] == "" {
+		return nil, hubSpotMissing("resource not found")
+	}
+	return r, nil
+}
+
 func (h *hubSpotServer) readOne(c *call, object, id string) (answer, *hubSpotError) {
 	query := c.r.URL.Query()
-	r, refused := h.find(object, query.Get("idProperty"), id)
+	look := h.find
+	if query.Get("archived") == "true" {
+		look = h.findArchived
+	}
+	r, refused := look(object, query.Get("idProperty"), id)
 	if refused != nil {
 		return answer{}, refused
 	}
@@ -144,16 +163,24 @@ func (h *hubSpotServer) batchRead(c *call, object string) (answer, *hubSpotError
 	if err := unmarshal(c.body, &in); err != nil {
 		return answer{}, hubSpotBadJSON()
 	}
-	if refused := checkCount(len(in.Inputs), maxInputs); refused != nil {
+	most := maxInputs
+	if len(in.PropertiesWithHistory) > 0 {
+		most = maxWithHistory
+	}
+	if refused := checkCount(len(in.Inputs), most); refused != nil {
 		return answer{}, refused
 	}
 
+	look := h.find
+	if c.r.URL.Query().Get("archived") == "true" {
+		look = h.findArchived
+	}
 	results := []any{}
 	var missing []string
 	seen := make(map[int64]bool)
 	for _, input := range in.Inputs {
 		id := idText(input.ID)
-		r, refused := h.find(object, in.IDProperty, id)
+		r, refused := look(object, in.IDProperty, id)
 		if refused != nil && refused.Status != http.StatusNotFound {
 			return answer{}, refused
 		}

@@ -1,5 +1,6 @@
 // Package hubspotcrm reads HubSpot's CRM: contacts, companies and deals in batches with
-// their associations. Facts: reference §4.1, §4.9, §6 of HubSpot's API as of 2026-09.
+// their associations, and what the account's own words mean: pipelines and stages, owners,
+// definitions of properties. Facts: reference §4, §6 of HubSpot's API as of 2026-09.
 package hubspotcrm
 
 import (
@@ -11,20 +12,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"sort"
-	"strconv"
 	"strings"
 	"time"
 
-	"tributary/canonical"
-	"tributary/canonical/wire"
 	"tributary/destinations"
 	"tributary/internal/budget"
 )
-
-// BatchSize is HubSpot's limit for one batch read.
-const BatchSize = 100
 
 // plural is the path segment of an object type.
 var plural = map[string]string{"contact": "contacts", "company": "companies", "deal": "deals"}
@@ -42,21 +35,18 @@ type Client struct {
 	// Headroom reads what an answer's headers say of the account's limits; nil: nothing.
 	Headroom func(destinations.Response) []destinations.Reading
 	HTTP     *http.Client
+	// Low says that the reads may take all day: they have the backfill's share of the budget.
+	Low bool
+	// Account is the account's name, for metrics; Metrics counts requests, nil counts nothing.
+	Account string
+	Metrics *Metrics
 	// Further names properties that the mapping reads, beside what is always asked for; nil: none.
 	Further func(objectType string) []string
-}
+	// Told is given what is found wrong with the account's settings, by what it is about; nil ends
+	// it. Not set: nobody is told.
+	Told func(what string, problem error)
 
-// properties lists what is asked for of a type of object.
-func (c *Client) properties(objectType string) []string {
-	out := slices.Clone(wire.Properties(objectType))
-	if c.Further != nil {
-		for _, name := range c.Further(objectType) {
-			if !slices.Contains(out, name) {
-				out = append(out, name)
-			}
-		}
-	}
-	return out
+	words words
 }
 
 // A Trouble is an answer that was not the objects asked for. Halt means that no call
@@ -80,222 +70,6 @@ func (t *Trouble) Error() string {
 	return fmt.Sprintf("HubSpot answered %d: %s", t.Status, t.Words)
 }
 
-// Read reads objects of one type by id. An id that the account does not hold is missing
-// from the answer; one that was merged away comes with the survivor's CurrentID.
-func (c *Client) Read(ctx context.Context, objectType string, ids []string) (map[string]canonical.ReadObject, error) {
-	out := map[string]canonical.ReadObject{}
-	for chunk := range chunks(ids, BatchSize) {
-		var inputs []map[string]string
-		for _, id := range chunk {
-			inputs = append(inputs, map[string]string{"id": id})
-		}
-		var answer struct {
-			Results []struct {
-				ID         string             `json:"id"`
-				Properties map[string]*string `json:"properties"`
-			} `json:"results"`
-		}
-		body := map[string]any{"inputs": inputs, "properties": c.properties(objectType)}
-		if err := c.post(ctx, "/crm/v3/objects/"+plural[objectType]+"/batch/read", body, &answer); err != nil {
-			return nil, fmt.Errorf("read %s: %w", plural[objectType], err)
-		}
-		asked := map[string]bool{}
-		for _, id := range chunk {
-			asked[id] = true
-		}
-		for _, r := range answer.Results {
-			o := canonical.ReadObject{Type: objectType, ID: r.ID, Properties: map[string]string{}}
-			for k, v := range r.Properties {
-				if v != nil {
-					o.Properties[k] = *v
-				}
-			}
-			if asked[r.ID] { // else it answers for an id that was merged away
-				out[r.ID] = o
-				delete(asked, r.ID)
-			}
-		}
-		if err := c.merged(ctx, objectType, asked, out); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// merged looks once more, one by one, for ids that the batch gave no result under their
-// own name: a GET by an old id answers with the surviving record.
-func (c *Client) merged(ctx context.Context, objectType string, left map[string]bool, out map[string]canonical.ReadObject) error {
-	ids := make([]string, 0, len(left))
-	for id := range left {
-		ids = append(ids, id)
-	}
-	sort.Strings(ids)
-	for _, id := range ids {
-		var r struct {
-			ID         string             `json:"id"`
-			Properties map[string]*string `json:"properties"`
-		}
-		path := "/crm/v3/objects/" + plural[objectType] + "/" + id + "?properties=" + strings.Join(c.properties(objectType), ",")
-		err := c.call(ctx, http.MethodGet, path, nil, &r)
-		var t *Trouble
-		if errors.As(err, &t) && t.Status == http.StatusNotFound {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", objectType, err)
-		}
-		o := canonical.ReadObject{Type: objectType, ID: id, Properties: map[string]string{}}
-		if r.ID != id {
-			o.CurrentID = r.ID
-		}
-		for k, v := range r.Properties {
-			if v != nil {
-				o.Properties[k] = *v
-			}
-		}
-		out[id] = o
-	}
-	return nil
-}
-
-// maxPages bounds the pages read of one object's associations.
-const maxPages = 10
-
-// An association is one tie as v4 gives it: its ids are numbers, whatever the
-// specification says.
-type association struct {
-	ID    json.Number `json:"toObjectId"`
-	Types []struct {
-		ID       json.Number `json:"typeId"`
-		Category string      `json:"category"`
-	} `json:"associationTypes"`
-}
-
-// roles are the type ids of the account's own labels.
-func (a association) roles() []string {
-	var out []string
-	for _, t := range a.Types {
-		if t.Category != "HUBSPOT_DEFINED" && t.Category != "" {
-			out = append(out, t.ID.String())
-		}
-	}
-	return out
-}
-
-// primary is true for the primary company of a contact or a deal.
-func (a association) primary() bool {
-	for _, t := range a.Types {
-		switch t.ID.String() {
-		case "1", "5":
-			return true
-		}
-	}
-	return false
-}
-
-// A page names an object and where to go on reading its associations.
-type page struct {
-	ID    string `json:"id"`
-	After string `json:"after,omitempty"`
-}
-
-// Associated reads which objects of one type belong to those given: ids by id, the
-// primary first, else ascending; and their roles: the type ids of the labels that the account
-// made itself, by id and id. Of an object with very many it gives the first pages.
-func (c *Client) Associated(ctx context.Context, from string, ids []string, to string) (tied map[string][]string, roles map[string]map[string][]string, err error) {
-	ties := map[string][]association{}
-	left := make([]page, len(ids))
-	for i, id := range ids {
-		left[i].ID = id
-	}
-	for range maxPages {
-		var more []page
-		for chunk := range chunks(left, 1000) {
-			next, err := c.associations(ctx, from, chunk, to, ties)
-			if err != nil {
-				return nil, nil, fmt.Errorf("read associations of %s: %w", plural[from], err)
-			}
-			more = append(more, next...)
-		}
-		if left = more; len(left) == 0 {
-			break
-		}
-	}
-	tied, roles = make(map[string][]string, len(ties)), make(map[string]map[string][]string)
-	for id, list := range ties {
-		tied[id] = inOrder(list)
-		for _, a := range list {
-			if r := a.roles(); len(r) > 0 {
-				if roles[id] == nil {
-					roles[id] = make(map[string][]string)
-				}
-				roles[id][a.ID.String()] = r
-			}
-		}
-	}
-	return tied, roles, nil
-}
-
-// associations reads one page of each object given into ties, and says which have another.
-func (c *Client) associations(ctx context.Context, from string, inputs []page, to string, ties map[string][]association) ([]page, error) {
-	var answer struct {
-		Results []struct {
-			From struct {
-				ID json.Number `json:"id"`
-			} `json:"from"`
-			To     []association `json:"to"`
-			Paging struct {
-				Next struct {
-					After string `json:"after"`
-				} `json:"next"`
-			} `json:"paging"`
-		} `json:"results"`
-	}
-	path := "/crm/v4/associations/" + plural[from] + "/" + plural[to] + "/batch/read"
-	if err := c.post(ctx, path, map[string]any{"inputs": inputs}, &answer); err != nil {
-		return nil, err
-	}
-	var more []page
-	for _, r := range answer.Results {
-		id := r.From.ID.String()
-		ties[id] = append(ties[id], r.To...)
-		if r.Paging.Next.After != "" {
-			more = append(more, page{id, r.Paging.Next.After})
-		}
-	}
-	return more, nil
-}
-
-// inOrder gives each id once, the primary first, else ascending.
-func inOrder(list []association) []string {
-	primary := map[string]bool{}
-	var ids []string
-	for _, a := range list {
-		id := a.ID.String()
-		if _, had := primary[id]; !had {
-			ids = append(ids, id)
-		}
-		primary[id] = primary[id] || a.primary()
-	}
-	sort.Slice(ids, func(i, j int) bool {
-		if primary[ids[i]] != primary[ids[j]] {
-			return primary[ids[i]]
-		}
-		return less(ids[i], ids[j])
-	})
-	return ids
-}
-
-// less orders record ids as numbers.
-func less(a, b string) bool {
-	x, errX := strconv.ParseInt(a, 10, 64)
-	y, errY := strconv.ParseInt(b, 10, 64)
-	if errX != nil || errY != nil {
-		return a < b
-	}
-	return x < y
-}
-
 func chunks[T any](ids []T, n int) func(func([]T) bool) {
 	return func(yield func([]T) bool) {
 		for len(ids) > 0 {
@@ -308,26 +82,47 @@ func chunks[T any](ids []T, n int) func(func([]T) bool) {
 	}
 }
 
-func (c *Client) post(ctx context.Context, path string, body, into any) error {
-	b, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	return c.call(ctx, http.MethodPost, path, b, into)
+// An ask is one request.
+type ask struct {
+	method, path string
+	body         any    // sent as JSON; nil: nothing
+	what         string // of the reads, for the metrics: "objects.contact", "owners", …
+	class        string // of the request, as limits have it; "search" is counted apart
+}
+
+func (c *Client) post(ctx context.Context, what, path string, body, into any) error {
+	return c.call(ctx, ask{method: http.MethodPost, path: path, body: body, what: what}, into)
+}
+
+func (c *Client) get(ctx context.Context, what, path string, into any) error {
+	return c.call(ctx, ask{method: http.MethodGet, path: path, what: what}, into)
 }
 
 const maxAnswer = 16 << 20 // a hundred records are far smaller
 
-func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
-	permit, err := c.Budget.Begin(ctx, budget.Fetch, "")
+// call sends one request within the account's budget and reads its answer.
+func (c *Client) call(ctx context.Context, q ask, into any) error {
+	var body []byte
+	if q.body != nil {
+		var err error
+		if body, err = json.Marshal(q.body); err != nil {
+			return err
+		}
+	}
+	who := budget.Fetch
+	if c.Low {
+		who = budget.Backfill
+	}
+	permit, err := c.Budget.Begin(ctx, who, q.class)
 	if err != nil {
 		return err
 	}
 	var said []destinations.Reading
-	defer func() { permit.Answered(said) }()
+	status := 0
+	defer func() { permit.Answered(said); c.Metrics.asked(c.Account, q.what, status) }()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.BaseURL, "/")+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, q.method, strings.TrimSuffix(c.BaseURL, "/")+q.path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -343,6 +138,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 		return errors.New("HubSpot cannot be reached") // the cause names the URL with ids
 	}
 	defer res.Body.Close()
+	status = res.StatusCode
 	if c.Headroom != nil {
 		said = c.Headroom(destinations.Response{Status: res.StatusCode, Header: res.Header})
 	}
@@ -359,17 +155,27 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 		}
 	}
 	if res.StatusCode/100 == 2 {
-		return json.Unmarshal(b, into)
+		if err := json.Unmarshal(b, into); err != nil { // a gateway's page, or half an answer
+			return &Trouble{Status: res.StatusCode, Words: "an answer that is no JSON of HubSpot's", After: 2 * time.Second}
+		}
+		return nil
 	}
-	t, limit := trouble(res, b)
+	t, limit := trouble(res, b, q.class)
+	if t.Status == http.StatusNotFound && q.method == http.MethodPost {
+		t.Refuse = false // of a batch it says nothing of any record: the path, or a gateway
+	}
 	if t.Status == http.StatusTooManyRequests {
-		c.Budget.Refused("", limit, destinations.RetryAfter(res.Header))
+		c.Budget.Refused(q.class, limit, destinations.RetryAfter(res.Header))
 	}
 	return t
 }
 
 // limitOf is the limit behind a 429's policyName, by its name in the account's budget.
 var limitOf = map[string]string{"TEN_SECONDLY_ROLLING": "ten_seconds", "DAILY": "day"}
+
+// searchClass is the class of a search: five a second for the whole account, whoever asks,
+// and none of the ten seconds'. Searching is not here; see what reconciles.
+const searchClass = "search"
 
 // untokened is why a request could not be made, or was not taken, for want of a token.
 func untokened(ctx context.Context, err error) error {
@@ -382,7 +188,7 @@ func untokened(ctx context.Context, err error) error {
 
 // trouble reads a refusal by status first, category second, message never, and says which
 // limit a 429 is of. After is short there: it is the budget that waits.
-func trouble(res *http.Response, body []byte) (t *Trouble, limit string) {
+func trouble(res *http.Response, body []byte, class string) (t *Trouble, limit string) {
 	var e struct {
 		Category   string `json:"category"`
 		PolicyName string `json:"policyName"`
@@ -393,7 +199,9 @@ func trouble(res *http.Response, body []byte) (t *Trouble, limit string) {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		t.Halt = true
 	case http.StatusTooManyRequests:
-		limit = limitOf[e.PolicyName]
+		if limit = limitOf[e.PolicyName]; limit == "" && class == searchClass {
+			limit = "search_second" // its 429 names none
+		}
 	case http.StatusRequestTimeout, http.StatusLocked, statusMoving:
 	default:
 		t.Refuse = res.StatusCode/100 == 4

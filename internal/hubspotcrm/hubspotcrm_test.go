@@ -133,8 +133,11 @@ func TestWhatIsNotThereIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := a.Read(t.Context(), "contact", []string{gone, "7", one})
-	if err != nil || len(got) != 1 || got[one].ID != one {
+	if err != nil || len(got) != 2 || got[one].ID != one || got[one].Archived {
 		t.Errorf("read %+v, %v", got, err)
+	}
+	if o := got[gone]; !o.Archived || o.Properties["email"] != "p2@example.com" {
+		t.Errorf("a deleted contact, which HubSpot keeps for ninety days, was read as %+v", o)
 	}
 	if ties, _, err := a.Associated(t.Context(), "contact", []string{one, "7"}, "company"); err != nil || len(ties) != 0 {
 		t.Errorf("associations %v, %v", ties, err)

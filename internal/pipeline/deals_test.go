@@ -40,6 +40,10 @@ func (office) Read(_ context.Context, kind string, ids []string) (map[string]can
 	return out, nil
 }
 
+func (office) Meaning(context.Context, string, string, string, string) (*canonical.StageMeaning, error) {
+	return nil, nil
+}
+
 func (office) Associated(_ context.Context, from string, ids []string, to string) (map[string][]string, map[string]map[string][]string, error) {
 	tied, roles := map[string][]string{}, map[string]map[string][]string{}
 	for _, id := range ids {

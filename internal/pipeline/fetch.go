@@ -23,6 +23,8 @@ type CRM interface {
 	Read(ctx context.Context, objectType string, ids []string) (map[string]canonical.ReadObject, error)
 	// Associated gives ids by id, the primary first, and the roles of each by id and id.
 	Associated(ctx context.Context, from string, ids []string, to string) (tied map[string][]string, roles map[string]map[string][]string, err error)
+	// Meaning says what the account's settings make of a value of a stage's property; nil: nothing.
+	Meaning(ctx context.Context, objectType, property, value, pipeline string) (*canonical.StageMeaning, error)
 }
 
 // Fetch completes the bare receipts of one connected account. It is owned like a lane:
@@ -118,8 +120,8 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 		return err
 	}
 	for _, rc := range bare {
-		kind, id, _ := wire.Wants(rc)
-		list, ok := objects.of(kind, id)
+		kind, id, at := wire.Wants(rc)
+		list, ok := objects.of(kind, id, at)
 		fate := canonical.FateRecord{ReceiptID: rc.ID, Source: rc.Source, Way: rc.Way, Fate: canonical.FateCompleted, At: rc.ReceivedAt}
 		refusal := objects.refused[objectKey{kind, id}]
 		switch {
@@ -140,7 +142,7 @@ func (s *Fetch) complete(ctx context.Context, bare []canonical.Receipt) error {
 		default:
 			done := rc
 			done.ID = rc.ID.CompletedID()
-			done.Completion = &canonical.Completion{Of: rc.ID, ReadAt: objects.read(kind, id), Objects: list}
+			done.Completion = &canonical.Completion{Of: rc.ID, ReadAt: objects.read(kind, id), Objects: list, Stage: objects.stages[rc.ID]}
 			rec, err := encode(eventlog.TypeReceipt, "", done)
 			if err != nil {
 				return err
@@ -222,21 +224,22 @@ func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (object
 type objectSet struct {
 	found   map[objectKey]cached
 	refused map[objectKey]string
+	stages  map[canonical.ReceiptID]*canonical.StageMeaning // of the stages that receipts name
 }
 
 func newObjectSet() objectSet {
-	return objectSet{found: map[objectKey]cached{}, refused: map[objectKey]string{}}
+	return objectSet{found: map[objectKey]cached{}, refused: map[objectKey]string{}, stages: map[canonical.ReceiptID]*canonical.StageMeaning{}}
 }
 
 func (o objectSet) read(kind, id string) time.Time { return o.found[objectKey{kind, id}].read }
 
-// of lists an object first, then those associated with it.
-func (o objectSet) of(kind, id string) ([]canonical.ReadObject, bool) {
+// of lists an object first, as it was at the time of the change, then those associated with it.
+func (o objectSet) of(kind, id string, at time.Time) ([]canonical.ReadObject, bool) {
 	c, ok := o.found[objectKey{kind, id}]
 	if !ok {
 		return nil, false
 	}
-	list := []canonical.ReadObject{c.object}
+	list := []canonical.ReadObject{c.object.At(at)}
 	for _, to := range []string{"contact", "company"} {
 		for _, other := range nearest(c.object.Associated[to]) {
 			if a, ok := o.found[objectKey{to, other}]; ok {
@@ -285,17 +288,47 @@ func (s *Fetch) read(ctx context.Context, bare []canonical.Receipt) (objectSet, 
 			}
 		}
 	}
-	return set, s.load(ctx, around, set)
+	if err := s.load(ctx, around, set); err != nil {
+		return set, err
+	}
+	return set, s.meanings(ctx, bare, set)
+}
+
+// meanings looks up the stages that receipts name: mappings know them by their labels too.
+func (s *Fetch) meanings(ctx context.Context, bare []canonical.Receipt, set objectSet) error {
+	for _, rc := range bare {
+		kind, id, at := wire.Wants(rc)
+		c, ok := set.found[objectKey{kind, id}]
+		if !ok {
+			continue
+		}
+		property, value := wire.Names(rc)
+		m, err := s.CRM.Meaning(ctx, kind, property, value, c.object.At(at).Properties["pipeline"])
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			set.stages[rc.ID] = m
+		}
+	}
+	return nil
 }
 
 // load fills set with the objects needed, from the cache where it is fresh enough.
 func (s *Fetch) load(ctx context.Context, need map[objectKey]time.Time, set objectSet) error {
 	missing, hits := map[string][]string{}, 0
 	for k, at := range need {
-		if c, ok := s.cache.Get(k); ok && c.read.After(at) {
+		c, ok := s.cache.Get(k)
+		if ok && c.read.After(at) {
 			set.found[k] = c
 			hits++
+			s.Metrics.looked(s.Account, k.kind, "hit")
 			continue
+		}
+		if ok {
+			s.Metrics.looked(s.Account, k.kind, "stale")
+		} else {
+			s.Metrics.looked(s.Account, k.kind, "miss")
 		}
 		missing[k.kind] = append(missing[k.kind], k.id)
 	}

@@ -7,6 +7,7 @@ type Metrics struct {
 	receipts *prometheus.CounterVec
 	rows     *prometheus.CounterVec
 	reads    *prometheus.CounterVec
+	cache    *prometheus.CounterVec
 	withheld *prometheus.CounterVec
 }
 
@@ -22,11 +23,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_crm_reads_total", Help: "CRM objects needed to complete receipts, by account and where they came from (cache, crm).",
 		}, []string{"account", "from"}),
+		cache: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_crm_cache_total", Help: "CRM objects looked for in fetch's cache, by account, type of object and result (hit, miss; stale: there, and read before the change).",
+		}, []string{"account", "object", "result"}),
 		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_identity_links_withheld_total", Help: "Links between identifiers that were left out (never_link_patterns) or said weak (shared_mailboxes) for a list's sake.",
 		}, []string{"reason"}),
 	}
-	r.MustRegister(m.receipts, m.rows, m.reads, m.withheld)
+	r.MustRegister(m.receipts, m.rows, m.reads, m.cache, m.withheld)
 	return m
 }
 
@@ -47,5 +51,11 @@ func (m *Metrics) recorded(topic string, n int) {
 func (m *Metrics) read(account, from string, n int) {
 	if m != nil && n > 0 {
 		m.reads.WithLabelValues(account, from).Add(float64(n))
+	}
+}
+
+func (m *Metrics) looked(account, object, result string) {
+	if m != nil {
+		m.cache.WithLabelValues(account, object, result).Inc()
 	}
 }

@@ -152,6 +152,10 @@ func (c *crm) Associated(context.Context, string, []string, string) (map[string]
 	return nil, nil, nil
 }
 
+func (c *crm) Meaning(context.Context, string, string, string, string) (*canonical.StageMeaning, error) {
+	return nil, nil
+}
+
 func newFetch(l eventlog.Log, c CRM) *Fetch {
 	return &Fetch{Log: l, Topics: topics, Prefix: "t.", Account: "hubspot", Mine: func(canonical.Receipt) bool { return true }, CRM: c,
 		Health: &Health{}, Logger: slog.New(slog.DiscardHandler)}
