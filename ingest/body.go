@@ -41,6 +41,9 @@ func isJSON(ct string, beacon bool) error {
 // read reads a body whole, unpacked, up to limit bytes of either form.
 func (f *front) read(req *http.Request, limit int) ([]byte, error) {
 	packed := false
+	if len(req.Header["Content-Encoding"]) > 1 {
+		return nil, fail(CodeContentEnc, "send the body as it is, or in gzip, once")
+	}
 	switch enc := req.Header.Get("Content-Encoding"); {
 	case enc == "", strings.EqualFold(enc, "identity"):
 	case strings.EqualFold(enc, "gzip"), strings.EqualFold(enc, "x-gzip"):
@@ -57,7 +60,7 @@ func (f *front) read(req *http.Request, limit int) ([]byte, error) {
 	if n := req.ContentLength; n >= 0 && n <= believed {
 		b := make([]byte, n)
 		if _, err := io.ReadFull(req.Body, b); err != nil {
-			return nil, fail(CodeIncomplete, "the body ended before its length")
+			return nil, ours(err, fail(CodeIncomplete, "the body ended before its length"))
 		}
 		return b, nil
 	}
@@ -80,24 +83,33 @@ func readAll(r io.Reader, limit int) ([]byte, error) {
 	case n > int64(limit):
 		return nil, tooLarge(limit)
 	case err != nil:
-		return nil, fail(CodeIncomplete, "the body could not be read to its end")
+		return nil, ours(err, fail(CodeIncomplete, "the body could not be read to its end"))
 	}
 	return b.Bytes(), nil
+}
+
+// ours is err where it is an answer already, else other.
+func ours(err error, other *Error) error {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return other
 }
 
 var gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
 
 // unpack reads gzip, at most limit bytes of either form: a bomb is cut off where it
-// passes the limit.
+// passes the limit, or is much larger than what it came in.
 func unpack(body io.Reader, limit int) ([]byte, error) {
 	packed := &counter{r: io.LimitReader(body, int64(limit)+1)}
+	held, _ := body.(*heldBody)
 	z := gzipReaders.Get().(*gzip.Reader)
 	defer gzipReaders.Put(z)
 	bad := fail(CodeEncoding, "the body is not the gzip that Content-Encoding says it is")
 	if err := z.Reset(packed); err != nil {
-		return nil, bad
+		return nil, ours(err, bad)
 	}
-	b, err := readAll(z, limit)
+	b, err := readAll(&unpacked{z: z, packed: packed, held: held}, limit)
 	if packed.n > limit {
 		return nil, tooLarge(limit)
 	}
@@ -106,6 +118,29 @@ func unpack(body io.Reader, limit int) ([]byte, error) {
 		return nil, bad
 	}
 	return b, err
+}
+
+// unpacked is what comes out of gzip. It is counted in the load as well, and must not be many
+// times what went in.
+type unpacked struct {
+	z      *gzip.Reader
+	packed *counter
+	held   *heldBody // nil: nobody counts
+	n      int
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.z.Read(p)
+	u.n += n
+	if u.n > ratioMatters && u.n > maxRatio*u.packed.n {
+		return 0, fail(CodeTooLarge, fmt.Sprintf("the body unpacks to more than %d times its size", maxRatio))
+	}
+	if u.held != nil {
+		if err := u.held.take(n); err != nil {
+			return 0, err
+		}
+	}
+	return n, err
 }
 
 // A counter counts what is read through it.

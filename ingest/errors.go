@@ -56,9 +56,12 @@ const (
 	CodeMediaType   Code = "unsupported_type"
 	CodeContentEnc  Code = "unsupported_encoding"
 	CodeMapping     Code = "bad_mapping"
+	CodeSlow        Code = "slow_body"
+	CodeRate        Code = "rate_limited"
 	CodeOverloaded  Code = "overloaded"
 	CodeInternal    Code = "internal"
 	CodeNotHere     Code = "not_here"
+	CodeBusy        Code = "log_busy"
 	CodeLog         Code = "log_unavailable"
 	CodeLogFull     Code = "log_full"
 	CodeBooks       Code = "books_unavailable"
@@ -104,19 +107,22 @@ var table = []row{
 	{CodeNoReplay, http.StatusNotFound, 100, "No replay has this id."},
 	{CodeNoLetter, http.StatusNotFound, 100, "The event has no state at this destination."},
 	{CodeMethod, http.StatusMethodNotAllowed, 100, "The route does not take this method; `Allow` lists those it takes."},
+	{CodeSlow, http.StatusRequestTimeout, 2, "The body came too slowly. The connection is closed; send it again."},
 	{CodeUnresolved, http.StatusConflict, 2, "The event was accepted and is not resolved yet. Try again in a moment."},
 	{CodeNotHeld, http.StatusConflict, 100, "The receipt is not quarantined: there is nothing to run again."},
 	{CodeConfigured, http.StatusConflict, 100, "The configuration holds the destination where it stands (`mode: paused` or `disabled`): change it there."},
 	{CodeState, http.StatusConflict, 100, "The replay is past what was asked of it; the message says where it is."},
 	{CodeCount, http.StatusConflict, 100, "There are not as many as `expect` says; nothing was done. Look again."},
-	{CodeTooLarge, http.StatusRequestEntityTooLarge, 100, "The body (also when unpacked) or an item is larger than its limit."},
+	{CodeTooLarge, http.StatusRequestEntityTooLarge, 100, "The body (also when unpacked) or an item is larger than its limit, or the body unpacks to more than 100 times its size."},
 	{CodeTooMany, http.StatusRequestEntityTooLarge, 100, "The batch holds more than 1000 items."},
 	{CodeMediaType, http.StatusUnsupportedMediaType, 100, "`Content-Type` is none that this route takes."},
 	{CodeContentEnc, http.StatusUnsupportedMediaType, 100, "`Content-Encoding` is neither `gzip` nor `identity`."},
 	{CodeMapping, http.StatusUnprocessableEntity, 100, "The mapping has mistakes; `problems` lists each with its place."},
-	{CodeOverloaded, http.StatusTooManyRequests, 4, "Too many requests at a time. `Retry-After` says when to try again."},
+	{CodeRate, http.StatusTooManyRequests, 4, "The key, the source or the browser's address makes more requests than it may. `Retry-After` says when to try again."},
+	{CodeOverloaded, http.StatusTooManyRequests, 4, "Too many requests, or bytes of their bodies, at a time. `Retry-After` says when to try again."},
 	{CodeInternal, http.StatusInternalServerError, 2, "A fault of ours. The log has it; nothing was kept."},
 	{CodeNotHere, http.StatusServiceUnavailable, 2, "This process does not have the role that answers this."},
+	{CodeBusy, http.StatusServiceUnavailable, 2, "The log is slower than what comes in, and no more can wait for it. Nothing was kept; send it again."},
 	{CodeLog, http.StatusServiceUnavailable, 2, "The log did not take it in time. Send it again: what was kept already is not counted twice."},
 	{CodeLogFull, http.StatusServiceUnavailable, 2, "The log is at its size limit. The message says who holds it and what to do."},
 	{CodeBooks, http.StatusServiceUnavailable, 2, "The books cannot be counted now; the message says what they wait for."},
@@ -137,6 +143,9 @@ type Error struct {
 	Message   string `json:"message"`
 	Field     string `json:"field,omitempty"`
 	ReceiptID string `json:"receipt_id,omitempty"`
+
+	after  int  // seconds until trying again, where this one knows better than its code
+	silent bool // about when to try again
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
@@ -146,8 +155,11 @@ func (e *Error) Status() int { return rows[e.Code].status }
 
 // RetryAfter is in seconds, 0 where trying again does not help.
 func (e *Error) RetryAfter() int {
+	if e.after > 0 {
+		return e.after
+	}
 	switch e.Code {
-	case CodeOverloaded, CodeUnresolved:
+	case CodeOverloaded, CodeUnresolved, CodeRate, CodeBusy:
 		return 1
 	case CodeLog:
 		return 5
@@ -199,6 +211,10 @@ var (
 	ErrNotQuarantined     = errors.New("not quarantined")
 )
 
+// silent are the routes that never say when to try again: HubSpot's workflows read Retry-After
+// in milliseconds, and without one keep to a schedule of their own.
+var silent = map[string]bool{"/v1/ingest/hubspot/:source/workflow": true}
+
 // known gives the answer to an error. Whatever is not of the table is ours and is told
 // to nobody but the log.
 func known(err error) *Error {
@@ -216,8 +232,11 @@ func (e *Error) answer(c *gin.Context) {
 }
 
 func (e *Error) headers(c *gin.Context) {
-	if s := e.RetryAfter(); s > 0 {
+	if s := e.RetryAfter(); s > 0 && !e.silent {
 		c.Header("Retry-After", strconv.Itoa(s))
+	}
+	if e.Code == CodeSlow {
+		c.Header("Connection", "close")
 	}
 	if e.Status() == http.StatusUnauthorized {
 		c.Header("WWW-Authenticate", `Bearer realm="tributary"`)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -103,6 +104,9 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 			}
 		}}},
 		CodeOverloaded: {{"POST", "/v1/events", `{}`, ingest, nil}},
+		CodeBusy:       {{"POST", "/v1/events", `{}`, ingest, nil}},
+		CodeRate:       {{"POST", "/v1/events", `{}`, ingest, nil}},
+		CodeSlow:       {{"POST", "/v1/events", "", append([]string{"X-Slow", "100"}, ingest...), nil}, {"POST", "/v1/events", "{}", append([]string{"X-Slow", "100000"}, ingest...), nil}},
 		CodeInternal:   {{"GET", "/v1/events/e", "", bearer("k-read"), port(errors.New("secret of ours"))}, {"GET", "/v1/events/panic", "", bearer("k-read"), port(nil)}},
 		CodeNotHere:    {{"GET", "/v1/events/e", "", bearer("k-read"), nil}, {"POST", "/v1/replay", replayBody, bearer("k-admin"), nil}, {"GET", "/v1/balances", "", bearer("k-read"), nil}},
 		CodeLog:        {{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Appender = &fakeLog{err: errors.New("secret of ours")} }}},
@@ -120,7 +124,26 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 						c.change(o)
 					}
 				})
-				if row.code == CodeOverloaded { // all slots are taken
+				switch row.code { // somebody was there before
+				case CodeRate:
+					w = newWorld(t, func(o *Options) {
+						o.Keys = fakeKeys{"k-ingest": {Hash: "h", Scopes: []Scope{ScopeIngest}, Rate: Rate{PerSecond: 1e-6, Burst: 1}}}
+					})
+					w.send("POST", "/v1/events", `{"event":"x"}`, ingest...)
+					w.log.take()
+				case CodeOverloaded: // whose body is still coming
+					w = newWorld(t, func(o *Options) { o.Limits.MaxInFlight = 1 })
+					body, more := io.Pipe()
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						req := httptest.NewRequest("POST", "/v1/events", body)
+						req.Header.Set("Authorization", "Bearer k-ingest")
+						w.http.ServeHTTP(httptest.NewRecorder(), req)
+					}()
+					more.Write([]byte("{")) // it is being read
+					defer func() { more.Close(); <-done }()
+				case CodeBusy: // who waits for the log
 					w = newWorld(t, func(o *Options) { o.Limits.MaxInFlight = 1 })
 					w.log.hold, w.log.in = make(chan struct{}), make(chan struct{}, 1)
 					done := make(chan struct{})
@@ -136,6 +159,10 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 				if n, err := strconv.Atoi(req.Header.Get("X-Broken")); err == nil {
 					req.ContentLength = int64(n)
 					req.Body = io.NopCloser(io.MultiReader(strings.NewReader(c.body), iotest.ErrReader(io.ErrUnexpectedEOF)))
+				}
+				if n, err := strconv.Atoi(req.Header.Get("X-Slow")); err == nil {
+					req.ContentLength = int64(n)
+					req.Body = io.NopCloser(io.MultiReader(strings.NewReader(c.body), iotest.ErrReader(os.ErrDeadlineExceeded)))
 				}
 				w.http.ServeHTTP(rec, req)
 				if rec.Code != row.status {
@@ -203,11 +230,44 @@ func TestGzip(t *testing.T) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	// A bomb: 100 MiB that packs to 100 KiB is cut off where it passes the limit.
-	bomb := packed(strings.Repeat("\x00", 100<<20))
-	rec = w.send("POST", "/v1/events", string(bomb), "Authorization", "Bearer k-ingest", "Content-Encoding", "gzip")
-	if rec.Code != 413 || w.answer(rec).Error.Code != CodeTooLarge {
-		t.Errorf("a bomb: %d %s", rec.Code, rec.Body)
+	bomb := string(packed(strings.Repeat("\x00", 100<<20)))
+	for name, c := range map[string]struct {
+		body, encoding string
+		status         int
+		code           Code
+		says           string
+	}{
+		"a bomb":               {bomb, "gzip", 413, CodeTooLarge, "unpacks to more than 100 times"},
+		"members one by one":   {strings.Repeat(string(packed(strings.Repeat(" ", 1<<20))), 6), "gzip", 413, CodeTooLarge, "unpacks to more than 100 times"},
+		"large, but no bomb":   {string(packed(noise(5<<20) + "  ")), "gzip", 413, CodeTooLarge, "larger than 5242880 bytes"},
+		"a bomb in gzip":       {string(packed(bomb)), "gzip", 400, CodeMalformed, ""},
+		"gzip, twice":          {string(packed(bomb)), "gzip, gzip", 415, CodeContentEnc, ""},
+		"another within":       {string(packed(bomb)), "gzip, br", 415, CodeContentEnc, ""},
+		"identity and gzip":    {string(packed(body)), "identity, gzip", 415, CodeContentEnc, ""},
+		"small, packed well":   {string(packed(`{"event":"x","note":"` + strings.Repeat("y", 200<<10) + `"}`)), "gzip", 202, "", ""},
+		"many alike in a list": {string(packed("[" + strings.Repeat(benchEvent+",", 400) + benchEvent + "]")), "gzip", 202, "", ""},
+	} {
+		rec := w.send("POST", "/v1/events", c.body, "Authorization", "Bearer k-ingest", "Content-Encoding", c.encoding)
+		if a := w.answer(rec); rec.Code != c.status || c.code != "" && (a.Error.Code != c.code || !strings.Contains(a.Error.Message, c.says)) {
+			t.Errorf("%s: %d %.300s", name, rec.Code, rec.Body)
+		}
 	}
+	two := httptest.NewRequest("POST", "/v1/events", strings.NewReader(string(packed(body))))
+	two.Header = http.Header{"Authorization": {"Bearer k-ingest"}, "Content-Encoding": {"gzip", "gzip"}}
+	rec = httptest.NewRecorder()
+	if w.http.ServeHTTP(rec, two); rec.Code != 415 {
+		t.Errorf("two headers: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// noise is text that hardly packs.
+func noise(n int) string {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = '0' + byte(r.Uint32()%64)
+	}
+	return string(b)
 }
 
 func TestABodyOfUnknownLengthIsBounded(t *testing.T) {

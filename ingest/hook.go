@@ -43,7 +43,7 @@ func (f *front) hook(c *gin.Context, r *request) error {
 		return fault
 	}
 	if len(items) == 0 { // a list with nothing in it is no mistake
-		c.Data(http.StatusAccepted, jsonType, []byte(`{"ok":true,"receipts":[]}`+"\n"))
+		answerJSON(c, http.StatusAccepted, []byte(`{"ok":true,"receipts":[]}`+"\n"))
 		return nil
 	}
 	return f.accept(c, r, &intake{way: canonical.WayHook, items: items, batch: batch, bound: name})

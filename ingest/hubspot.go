@@ -37,7 +37,7 @@ func (f *front) hubspot(c *gin.Context, r *request) error {
 		return err
 	}
 	b := append(appendReceipts([]byte(`{"ok":true,`), ids, items), "}\n"...)
-	c.Data(http.StatusOK, jsonType, b)
+	answerJSON(c, http.StatusOK, b)
 	return nil
 }
 

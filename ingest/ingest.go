@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -80,21 +81,40 @@ type Source struct {
 	// Signatures lists the schemes taken: v1, v2, v3. Empty takes all three.
 	Signatures []string
 
+	// Rate is of all that is proven without a key of ours; the zero one is Limits.Rate.
+	Rate Rate
+
 	// Of a hook: what its sender shows, and from where it may come (nil: anywhere).
 	Proof Proof
 	Allow []netip.Prefix
 }
 
-// Limits bound what a request may cost. Zero stands for the default.
+// Limits bound what requests may cost. Zero stands for the default. docs/operations.md, "Under
+// pressure", lists them all.
 type Limits struct {
-	Body        int           // bytes of a single event's body: 1 MiB
-	Batch       int           // bytes of a batch's body: 5 MiB
-	Item        int           // bytes of one item: 256 KiB
-	Items       int           // of one batch: 1000
-	Depth       int           // of nesting in one item: 64
-	MaxInFlight int           // requests at a time; more are answered 429: 4096
-	Append      time.Duration // how long an append may take: 10 s
+	Body   int           // bytes of a single event's body: 1 MiB
+	Batch  int           // bytes of a batch's body: 5 MiB
+	Item   int           // bytes of one item: 256 KiB
+	Items  int           // of one batch: 1000
+	Depth  int           // of nesting in one item: 64
+	Append time.Duration // how long an append may take: 10 s
+
+	MaxInFlight   int // requests at a time: 4096
+	InFlightBytes int // of the bodies of those: 256 MiB
+
+	Rate        Rate // of each key, and of each source that is proven without one: 5000 a second
+	AddressRate Rate // of each address with a browser key: 20 a second, 100 at once
+
+	BodyGrace   time.Duration // in which the first 64 KiB of a body must come: 10 s; the server's own ReadTimeout
+	BodyRate    int           // bytes a second at which the rest must come: 16 KiB
+	WriteAnswer time.Duration // for the answer to a body that took longer: 60 s
 }
+
+// Limits that are not set by anybody.
+const (
+	maxRatio     = 100     // how many times its size a body may unpack to
+	ratioMatters = 1 << 20 // once it unpacked to this
+)
 
 func (l Limits) withDefaults() Limits {
 	set := func(v *int, d int) {
@@ -108,10 +128,26 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Items, 1000)
 	set(&l.Depth, 64)
 	set(&l.MaxInFlight, 4096)
-	if l.Append <= 0 {
-		l.Append = 10 * time.Second
+	set(&l.InFlightBytes, 256<<20)
+	set(&l.BodyRate, 16<<10)
+	last := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
 	}
+	last(&l.Append, 10*time.Second)
+	last(&l.BodyGrace, 10*time.Second)
+	last(&l.WriteAnswer, time.Minute)
+	l.Rate = l.Rate.or(Rate{PerSecond: 5000})
+	l.AddressRate = l.AddressRate.or(Rate{PerSecond: 20, Burst: 100})
 	return l
+}
+
+// DefaultLimits is what holds where nothing else is said.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
+func (l Limits) pace() pace {
+	return pace{grace: l.BodyGrace, rate: int64(l.BodyRate), write: l.WriteAnswer}
 }
 
 func (l Limits) bounds() wire.Bounds { return wire.Bounds{Bytes: l.Item, Depth: l.Depth} }
@@ -122,9 +158,12 @@ type front struct {
 	limits  Limits
 	ids     *idSource
 	metrics *metrics
-	slots   chan struct{}     // one per request in flight
+	load    load
+	rates   *rates
 	names   map[string]string // sources that an item may name
 	public  publicURL
+
+	tellProxy sync.Once
 
 	appendTimeout sharedTimeout
 }
@@ -151,11 +190,10 @@ func Handler(o Options) (http.Handler, error) {
 	if g, ok := o.Registerer.(prometheus.Gatherer); ok && o.Gatherer == nil {
 		o.Gatherer = g
 	}
-	f := &front{
-		Options: o, limits: o.Limits.withDefaults(), ids: newIDSource(), metrics: newMetrics(o.Registerer), public: public,
-		names: sourceNames(o.Sources),
-	}
-	f.slots = make(chan struct{}, f.limits.MaxInFlight)
+	f := &front{Options: o, limits: o.Limits.withDefaults(), ids: newIDSource(), public: public, names: sourceNames(o.Sources)}
+	f.load.maxRequests, f.load.maxBytes = int64(f.limits.MaxInFlight), int64(f.limits.InFlightBytes)
+	f.rates = newRates(f.limits)
+	f.metrics = newMetrics(o.Registerer, &f.load)
 	f.appendTimeout.after = f.limits.Append
 	return f.routes()
 }

@@ -44,6 +44,7 @@ type Key struct {
 	Hint    string     `json:"hint"`             // its first letters, to tell it by
 	Hash    string     `json:"sha256"`
 	Created time.Time  `json:"created"`
+	Rate    Rate       `json:"rate,omitzero"` // how many requests it may make; zero: as configured for all
 	Expires *time.Time `json:"expires,omitempty"`
 	Revoked *time.Time `json:"revoked,omitempty"`
 }
@@ -137,6 +138,7 @@ type NewKey struct {
 	Name    string
 	Scopes  []Scope
 	Source  string
+	Rate    Rate
 	Expires *time.Time
 }
 
@@ -155,7 +157,7 @@ func (s *KeyStore) Create(n NewKey, now time.Time) (secret string, k Key, err er
 	sum := sha256.Sum256([]byte(secret))
 	k = Key{
 		Name: n.Name, Scopes: n.Scopes, Source: n.Source, Hint: secret[:strings.LastIndexByte(secret, '_')+5],
-		Hash: hex.EncodeToString(sum[:]), Created: now.UTC().Truncate(time.Second), Expires: n.Expires,
+		Hash: hex.EncodeToString(sum[:]), Created: now.UTC().Truncate(time.Second), Rate: n.Rate, Expires: n.Expires,
 	}
 	err = s.change(func(keys []Key) ([]Key, error) {
 		for _, have := range keys {
@@ -210,6 +212,19 @@ func (s *KeyStore) Revoke(name string, now time.Time) error {
 			}
 		}
 		return nil, fmt.Errorf("revoke key %q: %w", name, ErrNoKey)
+	})
+}
+
+// SetRate changes how many requests a key may make; the zero Rate is what is configured for all.
+func (s *KeyStore) SetRate(name string, r Rate) error {
+	return s.change(func(keys []Key) ([]Key, error) {
+		for i, k := range keys {
+			if k.Name == name && k.Revoked == nil {
+				keys[i].Rate = r
+				return keys, nil
+			}
+		}
+		return nil, fmt.Errorf("change key %q: %w", name, ErrNoKey)
 	})
 }
 

@@ -85,7 +85,7 @@ func (f *front) meta(c *gin.Context, r *request, pixel string) error {
 	b := append([]byte(`{"events_received":`), strconv.Itoa(len(ids))...)
 	b = append(append(append(b, `,"messages":[],"fbtrace_id":"`...), r.meta...), `",`...)
 	b = append(appendReceipts(b, ids, in.items), "}\n"...)
-	c.Data(http.StatusOK, jsonType, b)
+	answerJSON(c, http.StatusOK, b)
 	return nil
 }
 

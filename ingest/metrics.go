@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,12 +16,15 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
+	routes   sync.Map // *routeMetrics by route: looked up once a request instead of by labels
 	inFlight prometheus.Gauge
 	appends  prometheus.Histogram
+	durable  prometheus.Histogram
+	limited  map[string]prometheus.Counter
 	kept     map[canonical.Way]prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_http_requests_total", Help: "Requests answered, by route and status."}, []string{"route", "status"}),
@@ -33,8 +38,24 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		appends: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "tributary_ingest_append_seconds", Help: "Time until the log had a request's receipts.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
-		kept: make(map[canonical.Way]prometheus.Counter),
+		durable: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tributary_ingest_durable_seconds", Help: "Time from the head of a request until the log had its receipts.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
+		limited: make(map[string]prometheus.Counter),
+		kept:    make(map[canonical.Way]prometheus.Counter),
 	}
+	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tributary_http_rate_limited_total", Help: "Requests refused because their key, source or browser's address made too many."}, []string{"of"})
+	for _, of := range []string{limitedKey, limitedSource, limitedAddress} {
+		m.limited[of] = limited.WithLabelValues(of)
+	}
+	gauge := func(name, help string, v *atomic.Int64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(v.Load()) })
+	}
+	reg.MustRegister(limited, m.durable,
+		gauge("tributary_ingest_held_bytes", "Bytes of the bodies of requests being answered.", &l.bytes),
+		gauge("tributary_ingest_queue_requests", "Requests that wait for the log.", &l.waiting),
+		gauge("tributary_ingest_queue_bytes", "Bytes that wait for the log.", &l.waitingBytes))
 	kept := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tributary_ingest_receipts_total", Help: "Receipts kept, by way in."}, []string{"way"})
 	reg.MustRegister(m.requests, m.seconds, m.refused, m.inFlight, m.appends, kept)
@@ -44,7 +65,25 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
+// routeMetrics are those of one route.
+type routeMetrics struct {
+	seconds  prometheus.Observer
+	statuses [500]atomic.Pointer[prometheus.Counter] // from 100 on
+}
+
 func (m *metrics) request(route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+	known, ok := m.routes.Load(route)
+	if !ok {
+		known, _ = m.routes.LoadOrStore(route, &routeMetrics{seconds: m.seconds.WithLabelValues(route)})
+	}
+	r := known.(*routeMetrics)
+	r.seconds.Observe(took.Seconds())
+	at := &r.statuses[min(max(status, 100), 599)-100]
+	n := at.Load()
+	if n == nil {
+		c := m.requests.WithLabelValues(route, strconv.Itoa(status))
+		n = &c
+		at.Store(n)
+	}
+	(*n).Inc()
 }

@@ -137,6 +137,16 @@ func (f *front) source(in *intake, raw []byte) (string, *Error) {
 // keep is the one receipt path: every good item becomes a receipt, all are appended at
 // once, and only then are there ids. ids[i] is "" for an item with a fault.
 func (f *front) keep(c *gin.Context, r *request, in *intake) ([]canonical.ReceiptID, error) {
+	switch {
+	case in.browser:
+		if err := f.visitorAllowed(c.Request, c.ClientIP(), r.key); err != nil {
+			return nil, err
+		}
+	case r.key.Name == "" && in.bound != "":
+		if err := f.sourceAllowed(in.bound); err != nil {
+			return nil, err
+		}
+	}
 	now := f.Now().UTC().Truncate(time.Microsecond)
 	ids := make([]canonical.ReceiptID, len(in.items))
 	receipts := make([]canonical.Receipt, 0, len(in.items))
@@ -164,6 +174,7 @@ func (f *front) keep(c *gin.Context, r *request, in *intake) ([]canonical.Receip
 		r.kept = 0
 		return nil, err
 	}
+	f.metrics.durable.Observe(time.Since(r.began).Seconds())
 	f.metrics.kept[in.way].Add(float64(len(receipts)))
 	return ids, nil
 }
@@ -176,6 +187,14 @@ func (f *front) append(receipts []canonical.Receipt) error {
 			return fail(CodeLogFull, err.Error())
 		}
 	}
+	bytes := int64(0)
+	for i := range receipts {
+		bytes += int64(len(receipts[i].Body))
+	}
+	f.load.waiting.Add(1)
+	f.load.waitingBytes.Add(bytes)
+	defer f.load.waitingBytes.Add(-bytes)
+	defer f.load.waiting.Add(-1)
 	start := time.Now()
 	err := f.Appender.Append(f.appendTimeout.context(start), receipts...)
 	f.metrics.appends.Observe(time.Since(start).Seconds())
@@ -211,9 +230,18 @@ func (f *front) accept(c *gin.Context, r *request, in *intake) error {
 		b = append(b, `{"ok":true,`...)
 	}
 	b = append(appendReceipts(b, ids, in.items), "}\n"...)
-	c.Data(status, jsonType, b)
+	answerJSON(c, status, b)
 	return nil
 }
+
+// answerJSON writes an answer that is JSON already, with the header's one value shared by all.
+func answerJSON(c *gin.Context, status int, b []byte) {
+	c.Writer.Header()["Content-Type"] = jsonHeader
+	c.Status(status)
+	_, _ = c.Writer.Write(b) // who hung up does not hear it
+}
+
+var jsonHeader = []string{jsonType}
 
 // appendReceipts writes "receipts":[{"receipt_id":…}|{"error":…}] behind b.
 func appendReceipts(b []byte, ids []canonical.ReceiptID, items []item) []byte {

@@ -20,6 +20,8 @@ type request struct {
 	cause   error  // of an error of ours
 	meta    string // trace id: errors are answered in Meta's shape
 	quiet   bool   // logged at debug level
+	began   time.Time
+	body    heldBody
 }
 
 // A handler answers, or says why not: one place turns that into an answer.
@@ -47,13 +49,13 @@ func wrongScope(s Scope) *Error {
 // limited serves a route that counts as a request in flight.
 func (f *front) limited(route string, h handler) gin.HandlerFunc {
 	return f.open(route, func(c *gin.Context, r *request) error {
-		select {
-		case f.slots <- struct{}{}:
-			defer func() { <-f.slots }()
-			return h(c, r)
-		default:
-			return fail(CodeOverloaded, "too many requests at a time")
+		if err := f.load.enter(); err != nil {
+			return err
 		}
+		defer f.load.requests.Add(-1)
+		r.hold(f, c)
+		defer r.release(c)
+		return h(c, r)
 	})
 }
 
@@ -68,7 +70,7 @@ func (f *front) open(route string, h handler) gin.HandlerFunc {
 
 // serve runs one handler: the answer to its error, one log line, the counters.
 func (f *front) serve(c *gin.Context, r *request, h handler) {
-	start := time.Now()
+	r.began = time.Now()
 	f.metrics.inFlight.Inc()
 	defer f.metrics.inFlight.Dec()
 	if err := f.run(c, r, h); err != nil {
@@ -77,6 +79,7 @@ func (f *front) serve(c *gin.Context, r *request, h handler) {
 		if e.Code == CodeInternal {
 			r.cause = err
 		}
+		e.silent = silent[r.route]
 		if r.meta != "" {
 			e.answerMeta(c, r.meta)
 		} else {
@@ -84,7 +87,7 @@ func (f *front) serve(c *gin.Context, r *request, h handler) {
 		}
 		c.Abort()
 	}
-	f.done(c, r, time.Since(start))
+	f.done(c, r, time.Since(r.began))
 }
 
 // run calls the handler; a panic becomes an error of ours.
@@ -157,6 +160,8 @@ func KeyName(c *gin.Context) string { return c.GetString(keyName) }
 func (f *front) mounted(c *gin.Context) {
 	r := request{route: c.FullPath()}
 	f.serve(c, &r, func(c *gin.Context, r *request) error {
+		r.hold(f, c)
+		defer r.release(c)
 		c.Next()
 		r.key.Name = KeyName(c)
 		r.code = Code(c.GetString(refusedAs))
@@ -191,7 +196,7 @@ func (f *front) bearer(h http.Header) (Key, error) {
 	return f.find(secret)
 }
 
-// find looks a key up and says why it does not do.
+// find looks a key up and says why it does not do. It counts a request of the key.
 func (f *front) find(secret string) (Key, error) {
 	key, ok := f.Keys.Find(secret)
 	switch {
@@ -201,8 +206,10 @@ func (f *front) find(secret string) (Key, error) {
 		return Key{}, fail(CodeRevoked, "this key was revoked")
 	case key.Expires != nil && !f.Now().Before(*key.Expires):
 		return Key{}, fail(CodeExpired, "this key has expired")
+	case key.Has(ScopeBrowser): // counted in keep, where the visitor's address is known
+		return key, nil
 	}
-	return key, nil
+	return key, f.keyAllowed(key)
 }
 
 // bearerToken reads "Bearer <token>"; the scheme's case does not matter.
