@@ -1,14 +1,12 @@
 package ingest
 
 import (
-	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"math"
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,24 +24,7 @@ type Rate struct {
 // Unlimited is no limit.
 var Unlimited = Rate{PerSecond: -1}
 
-// MaxRate is the most that a rate may say.
-const MaxRate = 1_000_000
-
-// ParseRate reads "100/s", "600/m", "3600/h", a bare number a second, or "none".
-func ParseRate(s string) (Rate, error) {
-	if s == "none" {
-		return Unlimited, nil
-	}
-	number, unit, _ := strings.Cut(s, "/")
-	seconds, ok := map[string]float64{"": 1, "s": 1, "m": 60, "h": 3600}[unit]
-	n, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || !(n > 0) || n/seconds > MaxRate {
-		return Rate{}, fmt.Errorf("%q is no rate: write 100/s, 600/m, 3600/h or none, at most %d/s", s, MaxRate)
-	}
-	return Rate{PerSecond: n / seconds}, nil
-}
-
-// String writes a rate as ParseRate reads it.
+// String writes a rate as the configuration has it: 100/s, 600/m, 3600/h, none.
 func (r Rate) String() string {
 	switch {
 	case r.PerSecond < 0:

@@ -131,11 +131,14 @@ func readAct(c *gin.Context, into any, may bool) error {
 	d := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, 1<<20))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
+	var own *ingest.Error
 	var tooLarge *http.MaxBytesError
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &own): // too slow, or too much at a time
+		return &refusal{own.Code, own.Message}
 	case errors.As(err, &tooLarge):
 		return &refusal{ingest.CodeTooLarge, "the body is larger than 1 MiB"}
 	case errors.As(err, &wrong):

@@ -144,7 +144,7 @@ func listen(ctx context.Context, c config.HTTP, l net.Listener, h http.Handler) 
 func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 	sources := map[string]ingest.Source{}
 	for name, s := range r.cfg.Sources {
-		src := ingest.Source{Signatures: s.Signatures}
+		src := ingest.Source{Signatures: s.Signatures, Rate: rateOf(s.Rate, s.Burst)}
 		if s.Kind == "hubspot" {
 			src.Kind = "hubspot"
 			read := s.ClientSecret.Reader()
@@ -161,7 +161,7 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 	}
 	log := &appender{Inbound: pipeline.Inbound{Log: r.log, Topic: r.topics.Inbound}}
 	o := ingest.Options{
-		Appender: log, Keys: keys, Sources: sources, PublicURL: r.cfg.HTTP.PublicURL,
+		Appender: log, Keys: keys, Sources: sources, PublicURL: r.cfg.HTTP.PublicURL, Limits: limitsOf(r.cfg.HTTP.Limits),
 		TrustedProxies: r.cfg.HTTP.TrustedProxies,
 		Items: func(source string, body []byte) ([]json.RawMessage, error) {
 			return r.mapping.Load().Items(source, body)

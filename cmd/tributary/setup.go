@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -112,7 +113,8 @@ func keysCommand(o *options) *cobra.Command {
 		s, err := ingest.OpenKeys(cfg.DataDir)
 		return s, cfg, err
 	}
-	var name, source string
+	var name, source, rate string
+	var burst int
 	var scopes []string
 	var days int
 	create := &cobra.Command{
@@ -126,6 +128,9 @@ func keysCommand(o *options) *cobra.Command {
 				return err
 			}
 			k := ingest.NewKey{Name: name, Source: source}
+			if k.Rate, err = rateFlags(rate, burst); err != nil {
+				return wrong(err)
+			}
 			for _, scope := range scopes {
 				if !slices.Contains(ingest.Scopes, ingest.Scope(scope)) {
 					return wrong(fmt.Errorf("there is no scope %q; there are %s%s", scope, words(ingest.Scopes), suggestion(scope, ingest.Scopes)))
@@ -154,6 +159,8 @@ func keysCommand(o *options) *cobra.Command {
 	create.Flags().StringVar(&source, "source", "", "the source that everything sent with it belongs to")
 	create.Flags().StringSliceVar(&scopes, "scope", []string{"ingest"}, "what it may do: browser, ingest, replay, read, admin")
 	create.Flags().IntVar(&days, "days", 0, "days until it expires (default: never)")
+	create.Flags().StringVar(&rate, "rate", "", "requests it may make: 100/s, 600/m, 3600/h or none (default: http.limits.rate)")
+	create.Flags().IntVar(&burst, "burst", 0, "requests at once after a rest (default: two seconds' worth)")
 	create.MarkFlagRequired("name")
 	list := &cobra.Command{
 		Use: "list", Short: "List keys", Args: cobra.NoArgs,
@@ -170,9 +177,9 @@ func keysCommand(o *options) *cobra.Command {
 				return printJSON(c.OutOrStdout(), keys)
 			}
 			t := tabwriter.NewWriter(c.OutOrStdout(), 2, 4, 2, ' ', 0)
-			fmt.Fprintln(t, "name\tkey\tscopes\tsource\tstate")
+			fmt.Fprintln(t, "name\tkey\tscopes\tsource\trate\tstate")
 			for _, k := range keys {
-				fmt.Fprintf(t, "%s\t%s…\t%s\t%s\t%s\n", k.Name, k.Hint, words(k.Scopes), k.Source, keyState(k))
+				fmt.Fprintf(t, "%s\t%s…\t%s\t%s\t%s\t%s\n", k.Name, k.Hint, words(k.Scopes), k.Source, k.Rate, keyState(k))
 			}
 			return t.Flush()
 		},
@@ -191,8 +198,44 @@ func keysCommand(o *options) *cobra.Command {
 			return err
 		},
 	}
-	c.AddCommand(create, list, revoke)
+	set := &cobra.Command{
+		Use: "rate NAME", Short: "Change how many requests a key may make; a running router sees it within a second", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, _, err := store()
+			if err != nil {
+				return err
+			}
+			r, err := rateFlags(rate, burst)
+			if err != nil {
+				return wrong(err)
+			}
+			if err := s.SetRate(args[0], r); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s may make %s\n", args[0], cmp.Or(r.String(), "as many requests as http.limits.rate says"))
+			return err
+		},
+	}
+	set.Flags().StringVar(&rate, "rate", "", "100/s, 600/m, 3600/h or none (default: http.limits.rate)")
+	set.Flags().IntVar(&burst, "burst", 0, "requests at once after a rest (default: two seconds' worth)")
+	c.AddCommand(create, list, set, revoke)
 	return c
+}
+
+// rateFlags reads --rate and --burst.
+func rateFlags(text string, burst int) (ingest.Rate, error) {
+	switch {
+	case burst < 0 || burst > config.MaxRate:
+		return ingest.Rate{}, fmt.Errorf("--burst takes numbers from 0 to %d", config.MaxRate)
+	case text == "" && burst > 0:
+		return ingest.Rate{}, errors.New("--burst needs --rate")
+	case text == "":
+		return ingest.Rate{}, nil
+	}
+	if _, err := config.ParseRate(text); err != nil {
+		return ingest.Rate{}, fmt.Errorf("--rate: %w", err)
+	}
+	return rateOf(text, burst), nil
 }
 
 // knownSource refuses a key for a source that nobody configured: what it sends would

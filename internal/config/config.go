@@ -48,6 +48,7 @@ type HTTP struct {
 	ClientCAFile string `yaml:"client_ca_file"`
 	// TrustedProxies are addresses or networks whose X-Forwarded-For is believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+	Limits         Limits   `yaml:"limits"`
 }
 
 // Log says which log: embedded where no broker is named.
@@ -130,6 +131,8 @@ type Source struct {
 	Currency     string   `yaml:"currency"`
 	Auth         Auth     `yaml:"auth"`  // hook: how its sender proves who it is
 	Allow        []string `yaml:"allow"` // hook: addresses or networks it may come from; none: any
+	Rate         string   `yaml:"rate"`  // of requests that are proven without a key of ours; "": http.limits.rate
+	Burst        int      `yaml:"burst"`
 }
 
 // A Destination is a configured way out.
@@ -169,7 +172,7 @@ type Delivery struct {
 func Default() Config {
 	return Config{
 		DataDir: "data",
-		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
+		HTTP:    HTTP{Listen: "127.0.0.1:8080", Limits: defaultLimits()},
 		Log: Log{
 			Prefix: "tributary.", Partitions: 2, Retention: 30 * 24 * time.Hour, Deliveries: 180 * 24 * time.Hour,
 			Session: 10 * time.Second, Embedded: EmbeddedLog{MaxBytes: 2 << 30, SegmentBytes: 64 << 20},

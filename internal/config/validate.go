@@ -58,6 +58,7 @@ func (c *Config) validateHTTP(s *destinations.Section) {
 	}
 	address(s, "http.listen", c.HTTP.Listen)
 	webAddress(s, "http.public_url", c.HTTP.PublicURL)
+	c.validateLimits(s)
 	together(s, "http", c.HTTP.CertFile, c.HTTP.KeyFile)
 	if c.HTTP.ClientCAFile != "" && c.HTTP.CertFile == "" {
 		s.Problem("http.client_ca_file", "http.client_ca_file needs cert_file and key_file: client certificates are shown over TLS only")
@@ -174,6 +175,7 @@ func (c *Config) validateSource(s *destinations.Section, name string, src Source
 		s.Problem(at+".client_secret", "%s.client_secret is only for sources of kind hubspot; other callers use a key", at)
 	}
 	c.validateHook(s, at, src)
+	rateOf(s, at, "", src.Rate, src.Burst)
 	currency(s, at+".currency", src.Currency)
 	country(s, at+".region", src.Region)
 }
