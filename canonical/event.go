@@ -2,6 +2,7 @@ package canonical
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -211,7 +212,7 @@ func (r *Revenue) By(basis string) *Money {
 type Consent struct {
 	AdStorage         *bool    `json:"ad_storage,omitempty"`
 	AdUserData        *bool    `json:"ad_user_data,omitempty"`
-	DataProcessing    []string `json:"data_processing_options,omitempty"` // Meta LDU
+	DataProcessing    []string `json:"data_processing_options,omitzero"` // Meta LDU; an empty list says that it is none
 	ProcessingCountry *int     `json:"data_processing_options_country,omitempty"`
 	ProcessingState   *int     `json:"data_processing_options_state,omitempty"`
 }
@@ -224,6 +225,12 @@ func (c *Consent) DeniesAds() bool {
 // AllowsAds is true when the person said yes to advertising use, and to none of it no.
 func (c *Consent) AllowsAds() bool {
 	return c != nil && !c.DeniesAds() && (c.AdUserData != nil || c.AdStorage != nil)
+}
+
+// LimitsUse is true where the person's data may be used in a limited way only (Meta's LDU): an
+// opt-out of sale and targeting by the law of the place. A vendor that has no word for it gets nothing.
+func (c *Consent) LimitsUse() bool {
+	return c != nil && slices.ContainsFunc(c.DataProcessing, func(s string) bool { return strings.TrimSpace(s) != "" })
 }
 
 // A Route is one line of a mapping's destinations: what an event of one canonical name

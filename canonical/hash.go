@@ -114,6 +114,20 @@ func PhoneHash(s, region string) string {
 	return SHA256(s)
 }
 
+// NormalName gives a first or last name as Meta hashes it: lower case, no white space, no
+// ASCII punctuation, no typographic apostrophe; accents and other scripts stay.
+func NormalName(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r), unicode.IsControl(r), r == '\u2019':
+			return -1
+		case r < unicode.MaxASCII && (unicode.IsPunct(r) || unicode.IsSymbol(r)):
+			return -1
+		}
+		return r
+	}, strings.ToLower(norm.NFC.String(s)))
+}
+
 // IsHash is true for 64 hex digits: a value that is hashed already.
 func IsHash(s string) bool {
 	s = strings.TrimSpace(s)

@@ -30,6 +30,7 @@ const (
 	CodeSelection   Code = "bad_selection"
 	CodeIdentifier  Code = "bad_identifier"
 	CodeNothing     Code = "nothing_kept"
+	CodeUnusable    Code = "unusable_event"
 	CodeNoKey       Code = "missing_key"
 	CodeBadKey      Code = "unknown_key"
 	CodeExpired     Code = "expired_key"
@@ -91,6 +92,7 @@ var table = []row{
 	{CodeSelection, http.StatusBadRequest, 100, "What says which events are meant cannot be used; the message names the field."},
 	{CodeIdentifier, http.StatusBadRequest, 100, "What names a person, account or deal cannot be read, or is not of the kind that this route takes; the message says how it is written."},
 	{CodeNothing, http.StatusBadRequest, 100, "A batch held no item that could be kept; `receipts` says why, item by item."},
+	{CodeUnusable, http.StatusBadRequest, 100, "In Meta's format: Meta refuses such an event, and with it the request. The message says which and why."},
 	{CodeNoKey, http.StatusUnauthorized, 190, "There is no key. Send `Authorization: Bearer <key>`."},
 	{CodeBadKey, http.StatusUnauthorized, 190, "The key is none of ours."},
 	{CodeExpired, http.StatusUnauthorized, 190, "The key has expired."},
@@ -146,6 +148,10 @@ type Error struct {
 
 	after  int  // seconds until trying again, where this one knows better than its code
 	silent bool // about when to try again
+
+	// As Meta words it: see answerMeta.
+	subcode int
+	title   string
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
@@ -246,20 +252,31 @@ func (e *Error) headers(c *gin.Context) {
 // answerMeta writes an error in the envelope that Meta's SDKs read (meta.md §5.2).
 func (e *Error) answerMeta(c *gin.Context, trace string) {
 	e.headers(c)
-	r := rows[e.Code]
-	kind := "GraphMethodException"
-	switch {
-	case r.meta == 190:
-		kind = "OAuthException"
-	case r.meta == 200:
-		kind = "OAuthException"
-	case r.meta == 2, r.meta == 4:
-		kind = "FacebookApiException"
+	c.Header("X-Fb-Trace-Id", trace)
+	number := rows[e.Code].meta
+	kind, subcode, title := "OAuthException", e.subcode, e.title
+	switch e.Code {
+	case CodeNotFound, CodeMethod:
+		kind, subcode = "GraphMethodException", 33
+	case CodeExpired:
+		subcode = 463
+	case CodeRevoked:
+		subcode = 460
 	}
-	c.JSON(e.Status(), gin.H{"error": gin.H{
-		"message": e.Message, "type": kind, "code": r.meta, "error_subcode": 0, "is_transient": r.meta == 2 || r.meta == 4,
-		"error_user_title": string(e.Code), "error_user_msg": e.Message, "fbtrace_id": trace,
-	}})
+	if title == "" {
+		title = string(e.Code)
+	}
+	body := gin.H{
+		"message": e.Message, "type": kind, "code": number, "is_transient": number == 2 || number == 4,
+		"error_user_title": title, "error_user_msg": e.Message, "fbtrace_id": trace,
+	}
+	if subcode != 0 {
+		body["error_subcode"] = subcode
+	}
+	if e.Field != "" {
+		body["error_data"] = gin.H{"blame_field_specs": [][]string{{e.Field}}}
+	}
+	c.JSON(e.Status(), gin.H{"error": body})
 }
 
 // appendError writes {"code":…,"message":…} behind b.

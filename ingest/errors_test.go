@@ -61,6 +61,7 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeBadSource:   {{"POST", "/v1/events", `{"event":"x","source":"nowhere"}`, ingest, nil}},
 		CodeDestination: {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrUnknownDestination)}},
 		CodeNothing:     {{"POST", "/v1/events", `[1,2]`, ingest, nil}, {"POST", "/v1/events", `[]`, ingest, nil}},
+		CodeUnusable:    {{"POST", "/v25.0/1/events", `{"data":[{"event_name":"Lead","event_time":1776942259}]}`, ingest, nil}},
 		CodeQuery:       {{"POST", "/mounted", `{}`, bearer("k-read"), refuses(CodeQuery)}},
 		CodeNoKey:       {{"POST", "/v1/events", `{}`, nil, nil}, {"POST", "/v1/events", `{}`, []string{"Authorization", "Basic abc"}, nil}, {"GET", "/v1/pixel.gif", "", nil, nil}},
 		CodeBadKey:      {{"POST", "/v1/events", `{}`, bearer("k-nobody"), nil}, {"GET", "/v1/pixel.gif?key=k-nobody", "", nil, nil}},
@@ -167,6 +168,9 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 				w.http.ServeHTTP(rec, req)
 				if rec.Code != row.status {
 					t.Fatalf("status %d, want %d: %s", rec.Code, row.status, rec.Body)
+				}
+				if row.code == CodeUnusable { // in Meta's shape: TestMetaErrors
+					return
 				}
 				a := w.answer(rec)
 				if a.Error == nil || a.Error.Code != row.code || a.Error.Message == "" {

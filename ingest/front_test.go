@@ -69,7 +69,7 @@ func TestTheLogLineOfARequest(t *testing.T) {
 
 // The forms of meta.md §7.1.
 func TestMetaForms(t *testing.T) {
-	const event = `{"event_name":"Lead","event_time":1776942259,"user_data":{"em":["x"]},"app_data":null}`
+	const event = `{"event_name":"Lead","event_time":1776942259,"user_data":{"em":["ana@example.com"]},"app_data":null}`
 	quoted, _ := json.Marshal(event)
 	form := func(kv ...string) (string, string) {
 		v := url.Values{}
@@ -126,7 +126,8 @@ func TestMetaForms(t *testing.T) {
 }
 
 func TestMetaErrors(t *testing.T) {
-	ok := `{"data":[{"event_name":"Lead"}]}`
+	const event = `{"event_name":"Lead","event_time":1776942259,"user_data":{"em":"ana@example.com"}}`
+	ok := `{"data":[` + event + `]}`
 	for name, c := range map[string]struct {
 		path, body, key string
 		status, code    int
@@ -137,7 +138,7 @@ func TestMetaErrors(t *testing.T) {
 		"no data":         {"/v25.0/1/events", `{}`, "k-ingest", 400, 100},
 		"empty data":      {"/v25.0/1/events", `{"data":[]}`, "k-ingest", 400, 100},
 		"data no array":   {"/v25.0/1/events", `{"data":{}}`, "k-ingest", 400, 100},
-		"one bad of two":  {"/v25.0/1/events", `{"data":[{"event_name":"Lead"},7]}`, "k-ingest", 400, 100},
+		"one bad of two":  {"/v25.0/1/events", `{"data":[` + event + `,7]}`, "k-ingest", 400, 100},
 		"text that isn't": {"/v25.0/1/events", `{"data":["{"]}`, "k-ingest", 400, 100},
 		"malformed":       {"/v25.0/1/events", `{"data":`, "k-ingest", 400, 100},
 		"not an object":   {"/v25.0/1/events", `[]`, "k-ingest", 400, 100},

@@ -189,8 +189,8 @@ func TestEachWayInEndToEnd(t *testing.T) {
 			[]string{"Content-Type", "text/plain;charset=UTF-8"}, 202, canonical.WayPixel, "web", true, []string{`{"key":"k-browser","event":"page_view"}`}},
 		"pixel from a server": {"POST", "/v1/ingest/pixel", `[{"event":"page_view"}]`, bearer("k-ingest"), 202, canonical.WayPixel, "web", false, []string{`{"event":"page_view"}`}},
 		"image":               {"GET", "/v1/pixel.gif?key=k-browser&event=page_view&a=%C3%A9", "", nil, 200, canonical.WayPixel, "web", true, []string{`{"a":"é","event":"page_view"}`}},
-		"meta": {"POST", "/v25.0/123/events", `{"data":[{"event_name":"Lead"},"{\"event_name\":\"Purchase\"}"],"id":"123","access_token":"k-ingest"}`, nil, 200,
-			canonical.WayMeta, "meta", false, []string{`{"event_name":"Lead"}`, `{"event_name":"Purchase"}`}},
+		"meta": {"POST", "/v25.0/123/events", `{"data":[{"event_name":"Lead","event_time":1776942259,"user_data":{"fbp":"fb.1.1.1"}},"{\"event_name\":\"Contact\",\"event_time\":1776942259,\"user_data\":{\"fbp\":\"fb.1.1.1\"}}"],"id":"123","access_token":"k-ingest"}`, nil, 200,
+			canonical.WayMeta, "meta", false, []string{`{"event_name":"Lead","event_time":1776942259,"user_data":{"fbp":"fb.1.1.1"}}`, `{"event_name":"Contact","event_time":1776942259,"user_data":{"fbp":"fb.1.1.1"}}`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -1,13 +1,9 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,37 +15,71 @@ import (
 	"tributary/canonical/wire"
 )
 
-// metaPath is Meta's own: a version of theirs (or none) and the pixel's number. Our own
-// paths begin with v1, which has no minor version.
-var metaPath = regexp.MustCompile(`^(?:/v\d{1,3}\.\d{1,2})?/(\d{1,20})/events$`)
+// Meta's own paths: a version of theirs (or none), the pixel's number, and events; the
+// Gateway has capi in place of a version. Our own paths begin with v1, which has no minor
+// version.
+var (
+	metaEvents = regexp.MustCompile(`^(?:/(v\d{1,3}\.\d{1,2}|capi))?/(\d{1,20})/events$`)
+	metaPixel  = regexp.MustCompile(`^/v\d{1,3}\.\d{1,2}/(\d{1,20})$`)
+	metaGraph  = regexp.MustCompile(`^/v\d{1,3}\.\d{1,2}(?:/|$)`)
+)
 
 // elsewhere serves what no route of ours takes: Meta's wire format, else 404.
 func (f *front) elsewhere(c *gin.Context) {
-	m := metaPath.FindStringSubmatch(strings.TrimSuffix(c.Request.URL.Path, "/"))
-	if m == nil {
-		f.open("other", func(*gin.Context, *request) error {
-			return fail(CodeNotFound, "there is no such route")
+	path := strings.TrimSuffix(c.Request.URL.Path, "/")
+	if m := metaEvents.FindStringSubmatch(path); m != nil {
+		f.limited("/v:version/:pixel/events", func(c *gin.Context, r *request) error {
+			return f.meta(c, r, m[2], m[1] == "capi")
 		})(c)
 		return
 	}
-	f.limited("/v:version/:pixel/events", func(c *gin.Context, r *request) error {
-		return f.meta(c, r, m[1])
+	if m := metaPixel.FindStringSubmatch(path); m != nil {
+		f.limited("/v:version/:pixel", func(c *gin.Context, r *request) error { return f.metaPixel(c, r, m[1]) })(c)
+		return
+	}
+	f.open("other", func(_ *gin.Context, r *request) error {
+		if metaGraph.MatchString(path) { // what else an SDK may ask of Meta
+			r.meta = f.trace()
+			return fail(CodeNotFound, "there is nothing of Meta's here but the events of a pixel: POST /<version>/<pixel id>/events")
+		}
+		return fail(CodeNotFound, "there is no such route")
 	})(c)
+}
+
+// trace makes an id for one request, as Meta gives each.
+func (f *front) trace() string {
+	var id [1]canonical.ReceiptID
+	f.ids.next(f.Now(), id[:])
+	return string(id[0])
 }
 
 // A metaCall is Meta's request, whatever form it came in.
 type metaCall struct {
-	data  [][]byte // elements, as JSON
-	token string
-	test  string
+	data  [][]byte          // elements, as JSON
+	token string            // our key
+	said  map[string]string // members beside data: see wire.MetaContext
 }
+
+// take keeps one member; values count as text. Only what has a use is kept.
+func (call *metaCall) take(name, text string) {
+	switch {
+	case name == "access_token", name == "accessKey":
+		call.token = text
+	case text != "" && len(text) <= maxContext && slices.Contains(besideData, name):
+		if call.said == nil {
+			call.said = make(map[string]string)
+		}
+		call.said[name] = text
+	}
+}
+
+// besideData are the members of a request that are kept; pixel_id stands in its path.
+var besideData = slices.DeleteFunc(wire.MetaContext(), func(s string) bool { return s == "pixel_id" })
 
 // meta takes events as Meta's Conversions API does, so that an official SDK works with
 // only its host changed: all of a request or nothing, and Meta's answers.
-func (f *front) meta(c *gin.Context, r *request, pixel string) error {
-	var trace [1]canonical.ReceiptID
-	f.ids.next(f.Now(), trace[:])
-	r.meta = string(trace[0])
+func (f *front) meta(c *gin.Context, r *request, pixel string, gateway bool) error {
+	r.meta = f.trace()
 	if c.Request.Method != http.MethodPost {
 		c.Header("Allow", http.MethodPost)
 		return fail(CodeMethod, "send events by POST")
@@ -59,22 +89,26 @@ func (f *front) meta(c *gin.Context, r *request, pixel string) error {
 		return err
 	}
 	call, fault := f.readMeta(c.Request, body)
+	if call.token == "" {
+		call.token = c.Query("access_token")
+	}
+	if err := f.metaKey(c, r, call.token); err != nil && (fault == nil || call.token != "") {
+		return err
+	}
 	if fault != nil {
 		return fault
 	}
-	if err := f.metaKey(c, r, call.token); err != nil {
-		return err
+	in := &intake{way: canonical.WayMeta, batch: true, bound: r.key.Source, absent: sourceMeta, context: call.said}
+	if in.context == nil {
+		in.context = make(map[string]string, 1)
 	}
-	in := &intake{way: canonical.WayMeta, batch: true, bound: r.key.Source, absent: sourceMeta, context: map[string]string{"pixel_id": pixel}}
-	if call.test != "" {
-		in.context["test_event_code"] = call.test
-	}
+	in.context["pixel_id"] = pixel
 	if len(call.data) == 0 {
 		return failField(CodeMissing, "data", "data holds no event")
 	}
 	for i, raw := range call.data {
-		if fault := wire.CheckShape(canonical.WayMeta, raw, f.limits.bounds()); fault != nil {
-			return fromFaultOf("data["+strconv.Itoa(i)+"]", fault)
+		if fault := f.checkMeta(raw, i); fault != nil {
+			return fault
 		}
 		in.items = append(in.items, item{raw: raw})
 	}
@@ -85,19 +119,57 @@ func (f *front) meta(c *gin.Context, r *request, pixel string) error {
 	b := append([]byte(`{"events_received":`), strconv.Itoa(len(ids))...)
 	b = append(append(append(b, `,"messages":[],"fbtrace_id":"`...), r.meta...), `",`...)
 	b = append(appendReceipts(b, ids, in.items), "}\n"...)
-	answerJSON(c, http.StatusOK, b)
+	status := http.StatusOK
+	if gateway {
+		status = http.StatusAccepted
+	}
+	c.Header("X-Fb-Trace-Id", r.meta)
+	answerJSON(c, status, b)
 	return nil
 }
 
-// metaKey looks for our key where Meta's SDKs put their token: the header, the body,
-// the query.
-func (f *front) metaKey(c *gin.Context, r *request, inBody string) error {
-	secret, ok := bearerToken(c.GetHeader("Authorization"))
-	if !ok {
-		secret = inBody
+// checkMeta refuses one event of a request, and with it the request, as Meta does.
+func (f *front) checkMeta(raw []byte, i int) *Error {
+	at := "data[" + strconv.Itoa(i) + "]"
+	if fault := wire.CheckShape(canonical.WayMeta, raw, f.limits.bounds()); fault != nil {
+		return fromFaultOf(at, fault)
 	}
-	if secret == "" {
-		secret = c.Query("access_token")
+	refused := wire.CheckMeta(canonical.Receipt{Way: canonical.WayMeta, ReceivedAt: f.Now(), Body: raw})
+	if refused == nil {
+		return nil
+	}
+	if refused.Field != "" {
+		at += "." + refused.Field
+	}
+	e := failField(CodeUnusable, at, at+" "+refused.Says)
+	e.subcode, e.title = refused.Subcode, refused.Title
+	return e
+}
+
+// metaPixel answers who asks for a pixel: that there is one, if the key is good.
+func (f *front) metaPixel(c *gin.Context, r *request, pixel string) error {
+	r.meta = f.trace()
+	if c.Request.Method != http.MethodGet {
+		c.Header("Allow", http.MethodGet)
+		return fail(CodeMethod, "a pixel can only be looked at here; send events to /<version>/<pixel id>/events")
+	}
+	if err := f.metaKey(c, r, c.Query("access_token")); err != nil {
+		return err
+	}
+	name := r.key.Source
+	if name == "" {
+		name = sourceMeta
+	}
+	c.Header("X-Fb-Trace-Id", r.meta)
+	c.JSON(http.StatusOK, gin.H{"id": pixel, "name": name})
+	return nil
+}
+
+// metaKey looks for our key where Meta's SDKs put their token: in the header, else in the
+// body or the query.
+func (f *front) metaKey(c *gin.Context, r *request, secret string) error {
+	if t, ok := bearerToken(c.GetHeader("Authorization")); ok {
+		secret = t
 	}
 	if secret == "" {
 		return fail(CodeNoKey, "send a key as access_token or as Authorization: Bearer <key>")
@@ -113,70 +185,86 @@ func (f *front) metaKey(c *gin.Context, r *request, inBody string) error {
 	return nil
 }
 
-// readMeta reads JSON, an urlencoded form or a multipart form.
+// readMeta reads JSON, an urlencoded form or a multipart form. What the body does not have
+// may stand in the query.
 func (f *front) readMeta(req *http.Request, body []byte) (metaCall, *Error) {
 	kind, params, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if err != nil {
 		kind = "application/json"
 	}
+	var form metaForm
+	if req.URL.RawQuery != "" {
+		if fault := form.urlencoded(req.URL.RawQuery, f.limits.Items); fault != nil {
+			return form.call, fault
+		}
+		form.fromQuery = len(form.texts)
+	}
 	switch kind {
 	case "application/json", "text/plain":
-		return f.metaJSON(body)
+		if len(body) == 0 && form.fromQuery > 0 {
+			return f.metaForm(&form)
+		}
+		fault := f.metaJSON(&form.call, body)
+		return form.call, fault
 	case "application/x-www-form-urlencoded":
-		form, err := url.ParseQuery(string(body))
-		if err != nil {
-			return metaCall{}, fail(CodeMalformed, "the body is not an urlencoded form")
+		if fault := form.urlencoded(string(body), f.limits.Items); fault != nil {
+			return form.call, fault
 		}
-		return f.metaForm(form)
 	case "multipart/form-data":
-		form, fault := readMultipart(body, params["boundary"])
-		if fault != nil {
-			return metaCall{}, fault
+		if fault := form.multipart(body, params["boundary"], f.limits.Items); fault != nil {
+			return form.call, fault
 		}
-		return f.metaForm(form)
+	default:
+		return form.call, fail(CodeMediaType, "send application/json, application/x-www-form-urlencoded or multipart/form-data")
 	}
-	return metaCall{}, fail(CodeMediaType, "send application/json, application/x-www-form-urlencoded or multipart/form-data")
+	return f.metaForm(&form)
 }
 
-func (f *front) metaJSON(body []byte) (metaCall, *Error) {
-	s, fault := wire.Scan(body, "data", "access_token", "test_event_code")
+func (f *front) metaJSON(call *metaCall, body []byte) *Error {
+	if b := firstByte(body); b != '{' && b != 0 {
+		if _, fault := wire.Scan(body); fault != nil {
+			return fromFault(fault)
+		}
+		return fail(CodeWrongType, "the body must be an object with data")
+	}
+	var data []byte
+	fault := wire.Members(body, func(name, value []byte) {
+		switch {
+		case string(name) == "data":
+			data = value
+		case len(value) <= maxContext+2:
+			call.take(string(name), jsonText(value))
+		}
+	})
 	if fault != nil {
-		return metaCall{}, fromFault(fault)
+		return fromFault(fault)
 	}
-	if s.Kind != '{' {
-		return metaCall{}, fail(CodeWrongType, "the body must be an object with data")
-	}
-	data, fault2 := f.metaData(s.Picked[0])
-	return metaCall{data: data, token: jsonText(s.Picked[1]), test: jsonText(s.Picked[2])}, fault2
+	var e *Error
+	call.data, e = f.metaData(data)
+	return e
 }
 
-// metaForm reads data as one JSON text, or as data[], data[0], … with an event each.
-func (f *front) metaForm(form url.Values) (metaCall, *Error) {
-	call := metaCall{token: form.Get("access_token"), test: form.Get("test_event_code")}
-	if text := form.Get("data"); text != "" {
+// metaForm reads data of a form: one JSON text, or data[], data[0], … with an event each.
+// What the body says comes before what the query says.
+func (f *front) metaForm(form *metaForm) (metaCall, *Error) {
+	call := form.call
+	if text := form.data; text != "" {
 		data, fault := f.metaData([]byte(text))
 		call.data = data
 		return call, fault
 	}
-	var keys []string
-	for k := range form {
-		if strings.HasPrefix(k, "data[") && strings.HasSuffix(k, "]") {
-			keys = append(keys, k)
-		}
+	texts := form.texts
+	if len(texts) > form.fromQuery {
+		texts = texts[form.fromQuery:]
 	}
-	slices.SortFunc(keys, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
+	slices.SortStableFunc(texts, func(a, b metaText) int {
+		if len(a.name) != len(b.name) {
+			return len(a.name) - len(b.name)
 		}
-		return strings.Compare(a, b)
+		return strings.Compare(a.name, b.name)
 	})
-	for _, k := range keys {
-		for _, text := range form[k] {
-			if len(call.data) == f.limits.Items {
-				return metaCall{}, fail(CodeTooMany, "data holds more than "+strconv.Itoa(f.limits.Items)+" events")
-			}
-			call.data = append(call.data, []byte(text))
-		}
+	for _, t := range texts {
+		call.data = append(call.data, []byte(t.text))
 	}
 	return call, nil
 }
@@ -217,37 +305,8 @@ func (f *front) metaData(data []byte) ([][]byte, *Error) {
 // jsonText gives the text of a JSON string, "" for anything else.
 func jsonText(raw []byte) string {
 	var s string
-	if raw == nil || json.Unmarshal(raw, &s) != nil {
+	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return ""
 	}
 	return s
-}
-
-// readMultipart reads the fields of a multipart form that was read whole already.
-func readMultipart(body []byte, boundary string) (url.Values, *Error) {
-	bad := fail(CodeMalformed, "the body is not a multipart form")
-	if boundary == "" {
-		return nil, bad
-	}
-	form := make(url.Values)
-	r := multipart.NewReader(bytes.NewReader(body), boundary)
-	for parts := 0; ; parts++ {
-		p, err := r.NextRawPart()
-		if err == io.EOF {
-			return form, nil
-		}
-		if err != nil {
-			return nil, bad
-		}
-		if parts == 1100 {
-			return nil, fail(CodeTooMany, "the form has too many fields")
-		}
-		v, err := io.ReadAll(p)
-		if err != nil {
-			return nil, bad
-		}
-		if name := p.FormName(); name != "" {
-			form.Add(name, string(v))
-		}
-	}
 }

@@ -388,7 +388,7 @@ func (rd *reader) finish() {
 		canonical.SubjectDeletion, canonical.SubjectProperty, canonical.SubjectMerge, canonical.SubjectAssociation:
 		tied = person || r.Object.ID != ""
 	default:
-		tied = person || r.Company.ID != "" || r.Company.Domain != ""
+		tied = person || rd.anybody || r.Company.ID != "" || r.Company.Domain != ""
 	}
 	switch {
 	case tied:

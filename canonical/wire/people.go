@@ -64,10 +64,15 @@ func (n node) person() {
 		{&c.Country, "country", []string{"country", "country_code"}},
 	} {
 		for _, v := range n.list(f.keys...) {
-			if isHashed(v) {
+			switch {
+			case isHashed(v):
 				rd.keepHash(f.hash, v)
-			} else {
+			case *f.to == "" || *f.to == v:
 				keep(f.to, v)
+			case f.hash == "fn" || f.hash == "ln": // one more name: for Meta only
+				if v = canonical.NormalName(v); v != "" {
+					rd.keepHash(f.hash, canonical.SHA256(v))
+				}
 			}
 		}
 	}
@@ -145,6 +150,9 @@ func (rd *reader) phone(v string) {
 		rd.hashed("ph", canonical.Phone, "", v)
 		return
 	}
+	if rd.receipt.Way == canonical.WayMeta && len(v) >= 11 && len(v) <= 15 && isDigits(v) && v[0] != '0' {
+		v = "+" + v // as Meta wants it written: the country's code, no sign (meta.md §2.1)
+	}
 	if rd.report.Contact.Phone == "" {
 		rd.report.Contact.Phone = v
 	}
@@ -157,13 +165,29 @@ func (rd *reader) hashed(key string, s canonical.Scheme, field, v string) {
 		rd.fail(CodeWrongType, field, "must be 64 hex digits")
 		return
 	}
+	if hashOfNothing(v) {
+		return
+	}
 	rd.keepHash(key, v)
 	if h := strings.ToLower(withoutHashAppendix(v)); len(h) == 64 {
 		rd.identify(s, h)
 	}
 }
 
+// hashOfNothing is true for the hash of an empty text: senders hash what they do not have
+// (meta.md §2.1), and it would make one person of all of them.
+func hashOfNothing(v string) bool {
+	switch strings.ToLower(withoutHashAppendix(v)) {
+	case "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "d41d8cd98f00b204e9800998ecf8427e":
+		return true
+	}
+	return false
+}
+
 func (rd *reader) keepHash(key, v string) {
+	if hashOfNothing(v) {
+		return
+	}
 	c := &rd.report.Contact
 	if c.Hashed == nil {
 		c.Hashed = make(map[string][]string)
@@ -176,7 +200,7 @@ func (rd *reader) keepHash(key, v string) {
 // user takes an id of the customer's own. It may be an address, so it is always hashed:
 // lower case and without space, as Meta's library hashes external_id.
 func (rd *reader) user(v string) {
-	if v == "" {
+	if v == "" || hashOfNothing(v) {
 		return
 	}
 	if isHashed(v) {

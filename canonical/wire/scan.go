@@ -53,6 +53,44 @@ func Scan(b []byte, names ...string) (Shape, *Fault) {
 	return shape, nil
 }
 
+// Members checks that b is one JSON object and nothing else, and calls each with the name of
+// every member, as written and without quotes, and its value, as they stand in b.
+func Members(b []byte, each func(name, value []byte)) *Fault {
+	s := scanner{b: b, utf8: true}
+	s.space()
+	if s.peek() != '{' {
+		return s.fault("is not an object")
+	}
+	s.i++
+	if s.space(); s.peek() == '}' {
+		s.i++
+		return s.end()
+	}
+	for {
+		s.space()
+		name, fault := s.memberName()
+		if fault != nil {
+			return fault
+		}
+		s.space()
+		start := s.i
+		if _, fault := s.value(); fault != nil {
+			return fault
+		}
+		each(name, b[start:s.i:s.i])
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.i++
+		case '}':
+			s.i++
+			return s.end()
+		default:
+			return s.fault("expected , or } after a member")
+		}
+	}
+}
+
 // Elements calls each with every element of the JSON array b, in order, as it stands
 // in b, with its shape. Members named are picked of elements that are objects. It stops
 // at the first fault: what follows one cannot be told apart.

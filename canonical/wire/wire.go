@@ -123,6 +123,7 @@ type reader struct {
 	problem  *Problem // the first
 
 	badEmail bool // an address was given and is none
+	anybody  bool // it need not be tied to an identifier: Meta may find the person without
 	clicks   []canonical.Click
 	landed   []canonical.Scheme // click ids that the event itself names, not a cookie
 }

@@ -30,6 +30,9 @@ func (d destination) Plan(e canonical.Event, k canonical.Known, route canonical.
 	if unbound != "" && len(route.MoreRules) == 0 {
 		return refuse(canonical.ReasonNotConfigured, "%s", notBound(unbound, route))
 	}
+	if e.Consent.LimitsUse() && route.Consent != "ignore" {
+		return refuse(canonical.ReasonNoConsent, "the person's data is of limited use (data_processing_options), and LinkedIn has no word for that")
+	}
 	if !d.sufficient(d.user(e, k, route)) {
 		return refuse(canonical.ReasonAwaitingIdentity, "LinkedIn needs an e-mail, a li_fat_id, both names or a lead form response")
 	}

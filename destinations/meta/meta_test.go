@@ -151,7 +151,7 @@ func FuzzNormal(f *testing.F) {
 			return
 		}
 		for name, normal := range map[string]func(string) string{
-			"em": normalEmail, "ph": normalPhone(region), "fn": normalName, "ct": normalCity(cityLibrary), "ct written": normalCity(cityWritten),
+			"em": normalEmail, "ph": normalPhone(region), "fn": canonical.NormalName, "ct": normalCity(cityLibrary), "ct written": normalCity(cityWritten),
 			"st": normalState(region), "zp": normalZip(region), "country": normalCountry, "external_id": normalExternalID,
 		} {
 			once := normal(s)

@@ -91,20 +91,6 @@ func normalEmail(s string) string {
 	return s
 }
 
-// normalName is for first and last names: lower case, no white space, no ASCII
-// punctuation, no typographic apostrophe; accents and other scripts stay.
-func normalName(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r), unicode.IsControl(r), r == '\u2019':
-			return -1
-		case r < unicode.MaxASCII && (unicode.IsPunct(r) || unicode.IsSymbol(r)):
-			return -1
-		}
-		return r
-	}, strings.ToLower(norm.NFC.String(s)))
-}
-
 // normalPhone gives digits with country code; region is assumed where there is none.
 func normalPhone(region string) func(string) string {
 	return func(s string) string { return canonical.NormalPhone(s, region) }

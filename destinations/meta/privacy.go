@@ -1,9 +1,7 @@
 package meta
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 
 	"tributary/canonical"
 	"tributary/destinations"
@@ -35,7 +33,7 @@ func (d *destination) limitOf(e *canonical.Event) limit {
 	c := e.Consent
 	switch {
 	case c != nil && c.DataProcessing != nil:
-		if !slices.ContainsFunc(c.DataProcessing, func(s string) bool { return strings.TrimSpace(s) != "" }) {
+		if !c.LimitsUse() {
 			return limit{given: true}
 		}
 	case d.ConsentUnsaid == unsaidLimited && !said(c):
@@ -52,6 +50,9 @@ func (d *destination) limitOf(e *canonical.Event) limit {
 // knows it, else the contact's own state in the USA, else 0 and 0.
 func place(c *canonical.Consent, e *canonical.Event) (country, state int) {
 	if c.ProcessingCountry != nil || c.ProcessingState != nil {
+		if k, s := c.ProcessingCountry, c.ProcessingState; k != nil && s != nil && (*k == 0 || *k == 1) && (*s == 0 || *s >= 1000 && *s <= 1013) {
+			return *k, *s // as it was said
+		}
 		if s := c.ProcessingState; s != nil && *s >= 1000 && *s <= 1013 {
 			return 1, *s
 		}

@@ -41,8 +41,8 @@ func (d *destination) gather(p *person, e *canonical.Event, k *canonical.Known, 
 	p.addEmails(e, k)
 	p.hash(keyPhone, c.Phone, normalPhone(region))
 	p.addPhones(e, k)
-	p.hash(keyFirstName, c.FirstName, normalName)
-	p.hash(keyLastName, c.LastName, normalName)
+	p.hash(keyFirstName, c.FirstName, canonical.NormalName)
+	p.hash(keyLastName, c.LastName, canonical.NormalName)
 	p.hash(keyCity, c.City, normalCity(d.City))
 	p.hash(keyState, c.State, normalState(country))
 	p.hash(keyZip, c.Zip, normalZip(country))
@@ -191,8 +191,14 @@ func (p *person) addTold(e *canonical.Event, from string) {
 		case toldKeys.has(k):
 			p.put(k, givenID(v, numberKeys.has(k)))
 		case hashedKeys.has(k):
-			if text, _ := v.(string); text != "" {
-				p.hash(k, text, func(string) string { return "" }) // these come hashed or not at all
+			list, ok := v.([]any)
+			if !ok {
+				list = []any{v}
+			}
+			for _, one := range list[:min(len(list), 100)] {
+				if text, _ := one.(string); text != "" {
+					p.hash(k, text, func(string) string { return "" }) // these come hashed or not at all
+				}
 			}
 		}
 	}
