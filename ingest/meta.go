@@ -28,13 +28,13 @@ var (
 func (f *front) elsewhere(c *gin.Context) {
 	path := strings.TrimSuffix(c.Request.URL.Path, "/")
 	if m := metaEvents.FindStringSubmatch(path); m != nil {
-		f.limited("/v:version/:pixel/events", func(c *gin.Context, r *request) error {
+		f.asMeta("/v:version/:pixel/events", func(c *gin.Context, r *request) error {
 			return f.meta(c, r, m[2], m[1] == "capi")
 		})(c)
 		return
 	}
 	if m := metaPixel.FindStringSubmatch(path); m != nil {
-		f.limited("/v:version/:pixel", func(c *gin.Context, r *request) error { return f.metaPixel(c, r, m[1]) })(c)
+		f.asMeta("/v:version/:pixel", func(c *gin.Context, r *request) error { return f.metaPixel(c, r, m[1]) })(c)
 		return
 	}
 	f.open("other", func(_ *gin.Context, r *request) error {
@@ -44,6 +44,15 @@ func (f *front) elsewhere(c *gin.Context) {
 		}
 		return fail(CodeNotFound, "there is no such route")
 	})(c)
+}
+
+// asMeta is limited for a route whose errors are Meta's.
+func (f *front) asMeta(route string, h handler) gin.HandlerFunc {
+	h = f.inFlight(h)
+	return f.open(route, func(c *gin.Context, r *request) error {
+		r.meta = f.trace()
+		return h(c, r)
+	})
 }
 
 // trace makes an id for one request, as Meta gives each.
@@ -79,7 +88,6 @@ var besideData = slices.DeleteFunc(wire.MetaContext(), func(s string) bool { ret
 // meta takes events as Meta's Conversions API does, so that an official SDK works with
 // only its host changed: all of a request or nothing, and Meta's answers.
 func (f *front) meta(c *gin.Context, r *request, pixel string, gateway bool) error {
-	r.meta = f.trace()
 	if c.Request.Method != http.MethodPost {
 		c.Header("Allow", http.MethodPost)
 		return fail(CodeMethod, "send events by POST")
@@ -89,14 +97,12 @@ func (f *front) meta(c *gin.Context, r *request, pixel string, gateway bool) err
 		return err
 	}
 	call, fault := f.readMeta(c.Request, body)
-	if call.token == "" {
-		call.token = c.Query("access_token")
+	err = f.metaKey(c, r, call.token)
+	if fault != nil && (err == nil || known(err).Code == CodeNoKey) {
+		return fault // it may hide the key too
 	}
-	if err := f.metaKey(c, r, call.token); err != nil && (fault == nil || call.token != "") {
+	if err != nil {
 		return err
-	}
-	if fault != nil {
-		return fault
 	}
 	in := &intake{way: canonical.WayMeta, batch: true, bound: r.key.Source, absent: sourceMeta, context: call.said}
 	if in.context == nil {
@@ -148,7 +154,6 @@ func (f *front) checkMeta(raw []byte, i int) *Error {
 
 // metaPixel answers who asks for a pixel: that there is one, if the key is good.
 func (f *front) metaPixel(c *gin.Context, r *request, pixel string) error {
-	r.meta = f.trace()
 	if c.Request.Method != http.MethodGet {
 		c.Header("Allow", http.MethodGet)
 		return fail(CodeMethod, "a pixel can only be looked at here; send events to /<version>/<pixel id>/events")
@@ -201,7 +206,7 @@ func (f *front) readMeta(req *http.Request, body []byte) (metaCall, *Error) {
 	}
 	switch kind {
 	case "application/json", "text/plain":
-		if len(body) == 0 && form.fromQuery > 0 {
+		if len(body) == 0 && (form.fromQuery > 0 || form.data != "") {
 			return f.metaForm(&form)
 		}
 		fault := f.metaJSON(&form.call, body)

@@ -94,10 +94,11 @@ func named() map[string]openapi.Schema {
 
 // refusedAsMeta is the envelope that Meta's SDKs read.
 var refusedAsMeta = openapi.Schema{"type": "object", "required": []string{"error"}, "properties": openapi.Schema{"error": openapi.Schema{
-	"type": "object", "required": []string{"message", "type", "code", "error_subcode", "is_transient", "error_user_title", "error_user_msg", "fbtrace_id"},
+	"type": "object", "required": []string{"message", "type", "code", "is_transient", "error_user_title", "error_user_msg", "fbtrace_id"},
 	"properties": openapi.Schema{
 		"message": openapi.Schema{"type": "string"}, "type": openapi.Schema{"type": "string"}, "code": openapi.Schema{"type": "integer"},
-		"error_user_title": openapi.Schema{"type": "string", "description": "Our code."}, "fbtrace_id": openapi.Schema{"type": "string"}}}}}
+		"error_subcode": openapi.Schema{"type": "integer"}, "is_transient": openapi.Schema{"type": "boolean"}, "error_user_msg": openapi.Schema{"type": "string"},
+		"error_data": openapi.Schema{"type": "object"}, "error_user_title": openapi.Schema{"type": "string"}, "fbtrace_id": openapi.Schema{"type": "string"}}}}}
 
 // itemOrMany is a body of one item, an array of them, or {"events": […]}.
 func itemOrMany(item string) openapi.Schema {
@@ -107,6 +108,21 @@ func itemOrMany(item string) openapi.Schema {
 }
 
 var anything = openapi.Schema{"type": "object"}
+
+// Of Meta's format.
+var (
+	metaVersion = openapi.Param{Name: "version", Schema: openapi.Schema{"type": "string", "pattern": `^v[0-9]{1,3}\.[0-9]{1,2}$`}, Example: "v25.0"}
+	metaPixelID = openapi.Param{Name: "pixel", Schema: openapi.Schema{"type": "string", "pattern": "^[0-9]{1,20}$"}, Example: "111222333"}
+	metaBody    = &openapi.Body{Types: []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data"}, Of: metaRequest()}
+)
+
+func metaRequest() openapi.Schema {
+	members := openapi.Schema{"data": openapi.Schema{"type": "array", "minItems": 1, "maxItems": 1000, "items": anything}, "access_token": openapi.Schema{"type": "string"}}
+	for _, name := range besideData {
+		members[name] = openapi.Schema{"type": "string"}
+	}
+	return openapi.Schema{"type": "object", "required": []string{"data"}, "properties": members}
+}
 
 // operations describes the routes of this package, in the order of routes.
 func operations() []Operation {
@@ -137,13 +153,20 @@ func operations() []Operation {
 			Answers: []openapi.Answer{{Status: http.StatusNoContent, Says: "It may.", Type: "-"}}, Errors: Codes([]Code{CodeInternal})},
 		{Method: "POST", Path: "/:version/:pixel/events", ID: "ingestMeta", Tag: "events", Says: "Events in Meta's own wire format", Envelope: refusedAsMeta,
 			More:   "As an official SDK sends it, with only its host changed and a key of ours as its access token. A request is taken whole or not at all.",
-			Proofs: []string{openapi.Bearer, "access_token"},
-			Params: []openapi.Param{{Name: "version", Schema: openapi.Schema{"type": "string", "pattern": `^v[0-9]{1,3}\.[0-9]{1,2}$`}, Example: "v25.0"},
-				{Name: "pixel", Schema: openapi.Schema{"type": "string", "pattern": "^[0-9]{1,20}$"}, Example: "111222333"}},
-			Body: &openapi.Body{Of: openapi.Schema{"type": "object", "required": []string{"data"}, "properties": openapi.Schema{
-				"data": openapi.Schema{"type": "array", "minItems": 1, "maxItems": 1000, "items": anything}, "access_token": openapi.Schema{"type": "string"}, "test_event_code": openapi.Schema{"type": "string"}}}},
+			Proofs: []string{openapi.Bearer, "access_token"}, Params: []openapi.Param{metaVersion, metaPixelID}, Body: metaBody,
 			Answers: []openapi.Answer{{Status: http.StatusOK, Says: "All of them were kept.", Of: openapi.Ref("KeptAsMeta")}},
-			Errors:  Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMissing, CodeMethod})},
+			Errors:  Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMissing, CodeUnusable, CodeMethod})},
+		{Method: "POST", Path: "/capi/:pixel/events", ID: "ingestMetaGateway", Tag: "events", Says: "The same as the Conversions API Gateway takes them", Envelope: refusedAsMeta,
+			More:   "The key may stand in the body as `accessKey`.",
+			Proofs: []string{openapi.Bearer, "access_token"}, Params: []openapi.Param{metaPixelID}, Body: metaBody,
+			Answers: []openapi.Answer{{Status: http.StatusAccepted, Says: "All of them were kept.", Of: openapi.Ref("KeptAsMeta")}},
+			Errors:  Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMissing, CodeUnusable, CodeMethod})},
+		{Method: "GET", Path: "/:version/:pixel", ID: "getMetaPixel", Tag: "events", Says: "Whether events of a pixel are taken", Envelope: refusedAsMeta,
+			More:   "What an SDK reads to test its settings.",
+			Proofs: []string{openapi.Bearer, "access_token"}, Params: []openapi.Param{metaVersion, metaPixelID},
+			Answers: []openapi.Answer{{Status: http.StatusOK, Says: "They are, with this key.", Of: openapi.Schema{"type": "object", "required": []string{"id", "name"},
+				"properties": openapi.Schema{"id": openapi.Schema{"type": "string"}, "name": openapi.Schema{"type": "string"}}}}},
+			Errors: Codes(keyErrors, limits, []Code{CodeMethod})},
 
 		{Method: "POST", Path: "/v1/replay", ID: "replayEvent", Tag: "replay", Says: "Ask destinations to take an event again, under its own id", Scope: string(ScopeReplay),
 			Body:    &openapi.Body{Of: ReplayRequest{}, Needs: []string{"event_id", "reason"}},

@@ -47,8 +47,11 @@ func wrongScope(s Scope) *Error {
 }
 
 // limited serves a route that counts as a request in flight.
-func (f *front) limited(route string, h handler) gin.HandlerFunc {
-	return f.open(route, func(c *gin.Context, r *request) error {
+func (f *front) limited(route string, h handler) gin.HandlerFunc { return f.open(route, f.inFlight(h)) }
+
+// inFlight lets a handler answer only while there is room for one more.
+func (f *front) inFlight(h handler) handler {
+	return func(c *gin.Context, r *request) error {
 		if err := f.load.enter(); err != nil {
 			return err
 		}
@@ -56,7 +59,7 @@ func (f *front) limited(route string, h handler) gin.HandlerFunc {
 		r.hold(f, c)
 		defer r.release(c)
 		return h(c, r)
-	})
+	}
 }
 
 // open serves a route that anybody may ask.

@@ -153,3 +153,23 @@ func TestHashesAreNotHashedTwice(t *testing.T) {
 		t.Errorf("a hash in the clear-text field became %v", got)
 	}
 }
+
+// Data of limited use stays here: LinkedIn has no word for it. A line that is no advertising
+// is asked by nobody.
+func TestLimitedUseIsWithheld(t *testing.T) {
+	d := suite.Open(t)
+	e := destinationtest.Deals(1)[0]
+	for consent, c := range map[string]struct {
+		said *canonical.Consent
+		want string
+	}{
+		"": {&canonical.Consent{DataProcessing: []string{"LDU"}}, canonical.ReasonNoConsent}, "not_denied": {&canonical.Consent{DataProcessing: []string{}}, ""},
+		"ignore": {&canonical.Consent{DataProcessing: []string{"LDU"}}, ""}, "required": {nil, ""},
+	} {
+		route := suite.Route
+		route.Consent, e.Consent = consent, c.said
+		if _, no := d.Plan(e, canonical.Known{}, route); no.Reason != c.want {
+			t.Errorf("%q: %s %s, want %q", consent, no.Reason, no.Detail, c.want)
+		}
+	}
+}
