@@ -140,8 +140,8 @@ func TestMetaErrorsInFull(t *testing.T) {
 	done := make(chan struct{})
 	go func() { w.send("POST", "/v1/events", `{}`, bearer("k-ingest")...); close(done) }()
 	<-w.log.in
-	if rec := w.send("POST", "/v25.0/1/events", full, bearer("k-ingest")...); rec.Code != 429 || !strings.Contains(rec.Body.String(), `"code":4,`) || !strings.Contains(rec.Body.String(), `"is_transient":true`) || rec.Header().Get("Retry-After") == "" {
-		t.Errorf("too many requests: %d %s", rec.Code, rec.Body)
+	if rec := w.send("POST", "/v25.0/1/events", full, bearer("k-ingest")...); rec.Code != 503 || !strings.Contains(rec.Body.String(), `"code":2,`) || !strings.Contains(rec.Body.String(), `"is_transient":true`) || rec.Header().Get("Retry-After") == "" {
+		t.Errorf("no room: %d %s", rec.Code, rec.Body)
 	}
 	close(w.log.hold)
 	<-done

@@ -146,7 +146,7 @@ func sheetKeys(t *testing.T, from, to string) []string {
 	_, part, _ := strings.Cut(string(b), from)
 	part, _, _ = strings.Cut(part, to)
 	var out []string
-	for _, m := range regexp.MustCompile("(?m)^\\| ([a-z, _]+) \\|").FindAllStringSubmatch(part, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| ([a-z, _]+) \|`).FindAllStringSubmatch(part, -1) {
 		for _, k := range strings.Split(m[1], ", ") {
 			if k != "key" {
 				out = append(out, k)
