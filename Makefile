@@ -81,8 +81,8 @@ $(PYTHON_CLIENTS): interop/python/requirements.txt
 soak: need-build engines
 	TRIBUTARY_IDENTITY_NODES=10000000 go test -count=1 -v -timeout=0 -run '^TestManyIdentifiers$$' ./identity/pebblestore
 	TRIBUTARY_IDENTITY_OFFICE=10000 go test -count=1 -v -timeout=0 -run '^TestAnOfficeStaysManyPeople$$' ./identity
-	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=100 go test -count=1 -v -timeout=0 -run '^TestKilling.*LosesNothing$$' ./cmd/tributary
-	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=200 go test -count=1 -v -timeout=0 -run '^TestKillingTheRouterWithFaultsOn$$' ./cmd/tributary
+	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=100 go test -count=1 -v -timeout=0 -parallel=1 -run '^TestKilling.*LosesNothing$$' ./cmd/tributary
+	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=200 go test -count=1 -v -timeout=0 -parallel=1 -run '^TestKillingTheRouterWithFaultsOn$$' ./cmd/tributary
 
 bench: build
 	./bin/tributary bench ingest

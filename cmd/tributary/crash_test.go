@@ -33,14 +33,16 @@ func cycles(t *testing.T) int {
 }
 
 func TestKillingTheRouterLosesNothing(t *testing.T) {
-	crash(t, func(s *system) {
+	t.Parallel()
+	crash(t, cycles(t), func(s *system) {
 		s.kill()
 		s.start()
 	})
 }
 
 func TestKillingTheWarehouseEngineLosesNothing(t *testing.T) {
-	crash(t, func(s *system) {
+	t.Parallel()
+	crash(t, cycles(t), func(s *system) {
 		for _, pid := range s.children() {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -52,8 +54,8 @@ func TestKillingTheWarehouseEngineLosesNothing(t *testing.T) {
 }
 
 func TestStoppingUnderLoadLeavesNothingAmbiguous(t *testing.T) {
-	t.Setenv("TRIBUTARY_CRASH_CYCLES", "2")
-	ambiguous := crash(t, func(s *system) {
+	t.Parallel()
+	ambiguous := crash(t, 2, func(s *system) {
 		s.stop()
 		s.start()
 	})
@@ -62,13 +64,13 @@ func TestStoppingUnderLoadLeavesNothingAmbiguous(t *testing.T) {
 	}
 }
 
-// crash offers 1,000 receipts a second and more, strikes at random moments, and then
+// crash offers 1,000 receipts a second and more, strikes so many times at random moments, and then
 // holds the callers' acknowledgements against the vendors' own memory and ClickHouse.
-func crash(t *testing.T, strike func(*system)) (ambiguousAttempts int) {
+func crash(t *testing.T, times int, strike func(*system)) (ambiguousAttempts int) {
 	// A small log is trimmed while it is struck, and read quickly when a process comes back; a
 	// long run needs room for the identity facts, which are never trimmed.
 	size := 256 << 20
-	if cycles(t) > 10 {
+	if times > 10 {
 		size = 1 << 30
 	}
 	s := newSystem(t, systemOptions{Config: fmt.Sprintf("log: {embedded: {max_bytes: %d}}", size), Destinations: `
@@ -79,7 +81,7 @@ func crash(t *testing.T, strike func(*system)) (ambiguousAttempts int) {
 	s.start()
 	random := rand.New(rand.NewPCG(1, 2)) // the same moments every time, as far as a clock allows
 	load := startOffering(s, 1200)
-	for range cycles(t) {
+	for range times {
 		time.Sleep(time.Duration(300+random.IntN(1500)) * time.Millisecond)
 		strike(s)
 	}

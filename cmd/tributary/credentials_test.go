@@ -225,6 +225,7 @@ func TestCredentialWatchRemembers(t *testing.T) {
 // A wrong token halts its destination alone and an alert says what to do; the right one in
 // the same file lets it go on by itself, and an alert says that as well.
 func TestANewTokenLetsAHaltedDestinationGoOn(t *testing.T) {
+	t.Parallel()
 	needEngine(t)
 	var mu sync.Mutex
 	var told []alert.Message

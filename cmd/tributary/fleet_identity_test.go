@@ -25,6 +25,7 @@ import (
 // and one loses its disk while the rest goes on. At equal offsets they hold the same, which is what the log says when it
 // is folded from its begin.
 func TestRoutersThatShareTheIdentityLogAgree(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	f := newFleet(t)
 	for _, s := range f.routers {

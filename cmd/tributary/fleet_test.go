@@ -150,6 +150,7 @@ func (f *fleet) sends(lane string, since time.Time) string {
 // and another is paused and wakes: by the vendors' own record each lane has one owner at
 // any time, and everything arrives once, but for what was in flight when its owner died.
 func TestEachLaneHasOneOwner(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	r1 := f.routers["r1"]
 	r1.start()

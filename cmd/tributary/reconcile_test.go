@@ -19,6 +19,7 @@ import (
 // One record is taken away by hand, first from the ledger, then from ClickHouse, then a
 // receipt's fate there: each time the command names it and exits 3.
 func TestARecordTakenAwayIsNamed(t *testing.T) {
+	t.Parallel()
 	address := freeAddress(t)
 	s := newSystem(t, systemOptions{People: []simulator.Person{buyer}, Config: `
 data_key: file:data.key
