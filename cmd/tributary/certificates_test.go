@@ -45,9 +45,9 @@ func TestClientCertificatesAreVerified(t *testing.T) {
 		}
 		io.WriteString(w, r.TLS.PeerCertificates[0].Subject.CommonName)
 	})
-	go func() {
-		ended <- listen(ctx, config.HTTP{CertFile: server.cert, KeyFile: server.key, ClientCAFile: caFile}, l, who)
-	}()
+	c := config.Default().HTTP
+	c.CertFile, c.KeyFile, c.ClientCAFile = server.cert, server.key, caFile
+	go func() { ended <- listen(ctx, c, l, who) }()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ours.pem)
 	for _, c := range []struct {

@@ -38,6 +38,9 @@ func checkCommand(o *options) *cobra.Command {
 			}
 			k := checker{w: c.OutOrStdout()}
 			k.say("ok", "configuration %s, mapping %s", o.config, m.Version())
+			if _, err := holdable(cfg.HTTP.Limits.Connections); err != nil {
+				k.say("warn", "%v", err)
+			}
 			k.engines(c.Context(), cfg)
 			k.secrets(cfg)
 			k.destinations(cfg, m, time.Now())

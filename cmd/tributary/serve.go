@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,6 +75,9 @@ func serve(ctx context.Context, cfg config.Config, logger *slog.Logger, ready fu
 	if err := r.start(ctx, g); err != nil {
 		return errors.Join(err, stopGroup(g))
 	}
+	if _, err := holdable(cfg.HTTP.Limits.Connections); err != nil {
+		logger.Warn(err.Error())
+	}
 	g.Go(func() error { return listen(ctx, cfg.HTTP, listener, handler) })
 	ready(listener.Addr().String())
 	logger.Info("serving", "address", listener.Addr().String(), "log", r.logName(), "warehouse", r.warehouseName(), "mapping", r.mapping.Load().Version())
@@ -103,41 +105,6 @@ func (r *router) warehouseName() string {
 		return "embedded at " + r.engine.URL()
 	}
 	return r.cfg.Warehouse.URL
-}
-
-// listen serves HTTP until ctx ends; requests in flight are allowed to finish.
-func listen(ctx context.Context, c config.HTTP, l net.Listener, h http.Handler) error {
-	s := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-	}
-	if c.ClientCAFile != "" {
-		authorities, err := readAuthorities(c.ClientCAFile)
-		if err != nil {
-			return fmt.Errorf("http.client_ca_file: %w", err)
-		}
-		// Whoever shows no certificate is let through to the ways in that ask for something else.
-		s.TLSConfig = &tls.Config{ClientCAs: authorities, ClientAuth: tls.VerifyClientCertIfGiven}
-	}
-	done := make(chan error, 1)
-	go func() {
-		if c.CertFile != "" {
-			done <- s.ServeTLS(l, c.CertFile, c.KeyFile)
-			return
-		}
-		done <- s.Serve(l)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	if err := s.Shutdown(grace); err != nil {
-		s.Close()
-	}
-	return ctx.Err()
 }
 
 // handler builds the HTTP front.
