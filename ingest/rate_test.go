@@ -45,7 +45,7 @@ func TestEveryWayInHasARate(t *testing.T) {
 	ways := map[string]way{
 		"crm":       {"POST", "/v1/ingest/crm", benchEvent, bearer("k-ingest"), limitedKey},
 		"events":    {"POST", "/v1/events", "[" + benchEvent + "]", bearer("k-ingest"), limitedKey},
-		"meta":      {"POST", "/v25.0/1/events", `{"data":[` + metaLead + `],"access_token":"k-ingest"}`, nil, limitedKey},
+		"meta":      {"POST", "/v25.0/1/events", `{"data":[` + strings.Replace(metaLead, "1776942259", "946684800", 1) + `],"access_token":"k-ingest"}`, nil, limitedKey},
 		"pixel":     {"POST", "/v1/ingest/pixel?key=k-browser", `{"event":"page_view"}`, nil, limitedKey},
 		"pixel.gif": {"GET", "/v1/pixel.gif?key=k-browser", "", nil, limitedKey},
 		"hook":      {"POST", "/v1/ingest/hook/tool", `{"a":1}`, bearer("tool-secret"), limitedSource},
