@@ -3,6 +3,7 @@ package canonical
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 )
@@ -59,14 +60,15 @@ func (s Scheme) IsAccount() bool { return s == HubSpotCompany || s == Domain }
 // known people to each other.
 func (s Scheme) IsWeak() bool { n := s.Strength(); return n >= 6 && n < 100 }
 
+// clickSchemes are the click ids of URLs and cookies; a touch takes its platform from the
+// first it has.
+var clickSchemes = []Scheme{FBCLID, LIFatID, GCLID, GBRAID, WBRAID, MSCLKID, TTCLID}
+
+// ClickSchemes lists the click ids; a touch that has several takes its platform from the first.
+func ClickSchemes() []Scheme { return slices.Clone(clickSchemes) }
+
 // IsClick is true for click ids.
-func (s Scheme) IsClick() bool {
-	switch s {
-	case FBCLID, GCLID, GBRAID, WBRAID, LIFatID, MSCLKID, TTCLID:
-		return true
-	}
-	return false
-}
+func (s Scheme) IsClick() bool { return slices.Contains(clickSchemes, s) }
 
 // An Identifier is (scheme, normalised value). E-mail and phone values are hashes.
 type Identifier struct {

@@ -39,6 +39,7 @@ const (
 	CodeStale       Code = "stale_signature"
 	CodeScope       Code = "wrong_scope"
 	CodeAddress     Code = "wrong_address"
+	CodeOrigin      Code = "wrong_origin"
 	CodeNotFound    Code = "not_found"
 	CodeNoSource    Code = "unknown_source"
 	CodeNoReceipt   Code = "unknown_receipt"
@@ -101,6 +102,7 @@ var table = []row{
 	{CodeStale, http.StatusUnauthorized, 190, "The signature's time is more than five minutes away, or no time."},
 	{CodeScope, http.StatusForbidden, 200, "The key is good but does not have the scope of this route."},
 	{CodeAddress, http.StatusForbidden, 200, "The source takes nothing from the address that the request came from."},
+	{CodeOrigin, http.StatusForbidden, 200, "The page is on a site that is none of the `origins` of the key's source."},
 	{CodeNotFound, http.StatusNotFound, 100, "There is no such route, or nothing of that name."},
 	{CodeNoSource, http.StatusNotFound, 100, "The path names no configured source."},
 	{CodeNoReceipt, http.StatusNotFound, 100, "No receipt has this id."},

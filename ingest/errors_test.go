@@ -58,7 +58,7 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeIncomplete:  {{"POST", "/v1/events", "", append([]string{"X-Broken", "100"}, ingest...), nil}, {"POST", "/v1/events", "{}", append([]string{"X-Broken", "100000"}, ingest...), nil}},
 		CodeMissing:     {{"POST", "/v1/replay", `{"reason":"r"}`, bearer("k-replay"), port(nil)}, {"POST", "/v1/replay", `{"event_id":"e"}`, bearer("k-replay"), port(nil)}},
 		CodeUnknown:     {{"POST", "/v1/replay", `{"event_id":"e","reason":"r","destination":"meta"}`, bearer("k-replay"), port(nil)}},
-		CodeBadSource:   {{"POST", "/v1/events", `{"event":"x","source":"nowhere"}`, ingest, nil}},
+		CodeBadSource:   {{"POST", "/v1/events", `{"event":"x","source":"nowhere"}`, ingest, nil}, {"POST", "/v1/ingest/pixel?key=k-browser", `{"event":"x","source":"emea"}`, nil, nil}},
 		CodeDestination: {{"POST", "/v1/replay", replayBody, bearer("k-replay"), port(ErrUnknownDestination)}},
 		CodeNothing:     {{"POST", "/v1/events", `[1,2]`, ingest, nil}, {"POST", "/v1/events", `[]`, ingest, nil}},
 		CodeUnusable:    {{"POST", "/v25.0/1/events", `{"data":[{"event_name":"Lead","event_time":1776942259}]}`, ingest, nil}},
@@ -74,6 +74,8 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeAddress: {{"POST", "/v1/ingest/hook/h", `{}`, ingest, func(o *Options) {
 			o.Sources["h"] = Source{Kind: KindHook, Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
 		}}},
+		CodeOrigin: {{"POST", "/v1/ingest/pixel?key=k-acme", `{"event":"page_view"}`, []string{"Origin", "https://other.example"}, nil},
+			{"POST", "/v1/ingest/pixel?key=k-browser", `{"event":"page_view","source":"acme"}`, []string{"Origin", "https://other.example"}, nil}},
 		CodeNotFound:   {{"GET", "/v2/nothing", "", nil, nil}, {"POST", "/v1/abc/events", `{}`, ingest, nil}, {"GET", "/", "", nil, nil}},
 		CodeNoSource:   {{"POST", "/v1/ingest/hubspot/nowhere", `[]`, nil, nil}, {"POST", "/v1/ingest/hubspot/shop", `[]`, nil, nil}},
 		CodeNoReceipt:  {{"GET", "/v1/receipts/r", "", bearer("k-read"), port(ErrNotFound)}, {"POST", "/v1/receipts/r/rerun", "", bearer("k-replay"), port(ErrNotFound)}},

@@ -73,8 +73,8 @@ type Options struct {
 
 // A Source is one configured way in.
 type Source struct {
-	// Kind is hubspot for a HubSpot app's webhooks, hook for JSON of any shape; "" for anything
-	// else.
+	// Kind is hubspot for a HubSpot app's webhooks, hook for JSON of any shape, website for pages;
+	// "" for anything else.
 	Kind string
 	// Secret gives the app's client secret; nil or "" demands a key instead of a signature.
 	Secret func() string
@@ -87,6 +87,8 @@ type Source struct {
 	// Of a hook: what its sender shows, and from where it may come (nil: anywhere).
 	Proof Proof
 	Allow []netip.Prefix
+
+	Site Site // of a website
 }
 
 // Limits bound what requests may cost. Zero stands for the default. docs/operations.md, "Under
@@ -161,6 +163,7 @@ type front struct {
 	load    load
 	rates   *rates
 	names   map[string]string // sources that an item may name
+	agents  *agents
 	public  publicURL
 
 	tellProxy sync.Once
@@ -190,7 +193,7 @@ func Handler(o Options) (http.Handler, error) {
 	if g, ok := o.Registerer.(prometheus.Gatherer); ok && o.Gatherer == nil {
 		o.Gatherer = g
 	}
-	f := &front{Options: o, limits: o.Limits.withDefaults(), ids: newIDSource(), public: public, names: sourceNames(o.Sources)}
+	f := &front{Options: o, limits: o.Limits.withDefaults(), ids: newIDSource(), public: public, names: sourceNames(o.Sources), agents: newAgents()}
 	f.load.maxRequests, f.load.maxBytes = int64(f.limits.MaxInFlight), int64(f.limits.InFlightBytes)
 	f.rates = newRates(f.limits)
 	f.metrics = newMetrics(o.Registerer, &f.load)
@@ -214,7 +217,10 @@ func (f *front) routes() (http.Handler, error) {
 	e.POST("/v1/events", f.keyed("/v1/events", ScopeIngest, f.events))
 	e.POST("/v1/ingest/hubspot/:source", f.limited("/v1/ingest/hubspot/:source", f.hubspot))
 	e.POST("/v1/ingest/hook/:source", f.limited("/v1/ingest/hook/:source", f.hook))
+	e.GET("/t.js", f.open("/t.js", f.pageScript))
+	e.HEAD("/t.js", f.open("/t.js", f.pageScript))
 	e.GET("/v1/pixel.gif", f.limited("/v1/pixel.gif", f.pixelImage))
+	e.HEAD("/v1/pixel.gif", f.limited("/v1/pixel.gif", f.pixelImage))
 	e.POST("/v1/ingest/pixel", f.limited("/v1/ingest/pixel", f.pixel))
 	e.OPTIONS("/v1/ingest/pixel", f.open("/v1/ingest/pixel", f.preflight))
 

@@ -70,6 +70,7 @@ func testKeys() fakeKeys {
 		"k-ingest":  {Name: "server", Scopes: []Scope{ScopeIngest}},
 		"k-bound":   {Name: "bound", Scopes: []Scope{ScopeIngest}, Source: "emea"},
 		"k-browser": {Name: "page", Scopes: []Scope{ScopeBrowser}},
+		"k-acme":    {Name: "acme", Scopes: []Scope{ScopeBrowser}, Source: "acme"},
 		"k-replay":  {Name: "ops", Scopes: []Scope{ScopeReplay}},
 		"k-read":    {Name: "analyst", Scopes: []Scope{ScopeRead}},
 		"k-admin":   {Name: "root", Scopes: []Scope{ScopeAdmin}},
@@ -96,7 +97,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 		Appender: w.log, Keys: testKeys(),
 		Sources: map[string]Source{
 			"hub":  {Kind: KindHubSpot, Secret: func() string { return clientSecret }},
-			"free": {Kind: KindHubSpot}, "emea": {}, "shop": {},
+			"free": {Kind: KindHubSpot}, "emea": {}, "shop": {Kind: KindWebsite}, "acme": {Kind: KindWebsite, Site: acmeSite},
 		},
 		PublicURL: "https://router.example.test", Now: func() time.Time { return noon },
 		Logger:     slog.New(slog.NewJSONHandler(&lockedWriter{w: w.out}, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -22,6 +22,7 @@ type metrics struct {
 	durable  prometheus.Histogram
 	limited  map[string]prometheus.Counter
 	kept     map[canonical.Way]prometheus.Counter
+	unseen   map[string]prometheus.Counter // by reason
 }
 
 func newMetrics(reg prometheus.Registerer, l *load) *metrics {
@@ -58,7 +59,13 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 		gauge("tributary_ingest_queue_bytes", "Bytes that wait for the log.", &l.waitingBytes))
 	kept := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tributary_ingest_receipts_total", Help: "Receipts kept, by way in."}, []string{"way"})
-	reg.MustRegister(m.requests, m.seconds, m.refused, m.inFlight, m.appends, kept)
+	unseen := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tributary_pixel_unseen_total", Help: "Requests of pages that no person saw, by reason, whatever became of them."}, []string{"reason"})
+	reg.MustRegister(m.requests, m.seconds, m.refused, m.inFlight, m.appends, kept, unseen)
+	m.unseen = make(map[string]prometheus.Counter)
+	for _, why := range unseenReasons {
+		m.unseen[why] = unseen.WithLabelValues(why)
+	}
 	for _, w := range []canonical.Way{canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta, canonical.WayHook} {
 		m.kept[w] = kept.WithLabelValues(string(w))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,44 +16,61 @@ import (
 var gif, _ = base64.StdEncoding.DecodeString("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 // pixelImage takes one browser event as the query of an image: GET /v1/pixel.gif. The
-// receipt's body is the query as a JSON object, without the key.
+// receipt's body is the query as a JSON object, without the key. HEAD asks for the image's
+// headers and tells of nothing.
 func (f *front) pixelImage(c *gin.Context, r *request) error {
 	q := c.Request.URL.Query()
 	if err := f.browserKey(c, r, q.Get("key")); err != nil {
 		return err
 	}
 	q.Del("key")
+	in, site := f.seen(c, r, true)
+	if in != nil {
+		it, err := f.queryItem(q)
+		if err != nil {
+			return err
+		}
+		in.items = []item{it}
+		if q.Get("ad_storage") == "denied" {
+			delete(in.context, "cookie")
+		}
+		if _, err := f.keep(c, r, in); err != nil {
+			return err
+		}
+		if fault := in.items[0].fault; fault != nil {
+			return fault
+		}
+		site.setCookie(c, in.context["cookie"])
+	}
+	h := c.Writer.Header()
+	h.Set("Cache-Control", "no-store, max-age=0")
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	c.Data(http.StatusOK, "image/gif", gif)
+	return nil
+}
+
+// queryItem writes a query as a JSON object; of a name that stands twice the first holds.
+func (f *front) queryItem(q url.Values) (item, error) {
 	fields := make(map[string]string, len(q))
 	for k, vs := range q {
 		fields[k] = vs[0]
 	}
 	body, err := json.Marshal(fields)
 	if err != nil {
-		return err
+		return item{}, err
 	}
 	s, fault := wire.Scan(body, "source")
 	if fault != nil {
-		return fromFault(fault)
+		return item{}, fromFault(fault)
 	}
-	in := f.seen(c, r)
-	in.items = []item{f.check(canonical.WayPixel, body, s, nil)}
-	if _, err := f.keep(c, r, in); err != nil {
-		return err
-	}
-	if fault := in.items[0].fault; fault != nil {
-		return fault
-	}
-	h := c.Writer.Header()
-	h.Set("Cache-Control", "no-store, max-age=0")
-	h.Set("Access-Control-Allow-Origin", "*")
-	c.Data(http.StatusOK, "image/gif", gif)
-	return nil
+	return f.check(canonical.WayPixel, body, s, nil), nil
 }
 
 // pixel takes browser events: POST /v1/ingest/pixel. A beacon cannot set headers, so its
 // key may stand in the query or in the body.
 func (f *front) pixel(c *gin.Context, r *request) error {
-	c.Header("Access-Control-Allow-Origin", "*")
+	c.Header("Access-Control-Allow-Origin", "*") // a page may read why it was refused, until its key says which pages may
 	if err := isJSON(c.GetHeader("Content-Type"), true); err != nil {
 		return err
 	}
@@ -67,12 +85,20 @@ func (f *front) pixel(c *gin.Context, r *request) error {
 	if err := f.browserKey(c, r, key); err != nil {
 		return err
 	}
+	if err := f.site(r.key).share(c); err != nil {
+		return err
+	}
 	items, batch, fault := f.cut(canonical.WayPixel, body, "events")
 	if fault != nil {
 		return fault
 	}
-	in := f.seen(c, r)
+	in, site := f.seen(c, r, false)
+	if in == nil {
+		c.Data(http.StatusAccepted, jsonType, []byte(`{"ok":true,"receipts":[],"unseen":true}`+"\n"))
+		return nil
+	}
 	in.items, in.batch = items, batch
+	site.setCookie(c, in.context["cookie"])
 	return f.accept(c, r, in)
 }
 
@@ -99,9 +125,10 @@ func (f *front) browserKey(c *gin.Context, r *request, secret string) error {
 	return wrongScope(ScopeBrowser)
 }
 
-// seen is an intake of what a browser sent, with what only its request says.
-func (f *front) seen(c *gin.Context, r *request) *intake {
-	context := make(map[string]string, 3)
+// seen is an intake of what a browser sent, with what only its request says. It is nil where
+// no person saw the page and the site keeps nothing of that.
+func (f *front) seen(c *gin.Context, r *request, image bool) (*intake, Site) {
+	context := make(map[string]string, 4)
 	for name, v := range map[string]string{
 		"user_agent": c.Request.UserAgent(), "referer": c.Request.Referer(), "ip": c.ClientIP(),
 	} {
@@ -109,10 +136,30 @@ func (f *front) seen(c *gin.Context, r *request) *intake {
 			context[name] = v
 		}
 	}
-	return &intake{
+	in := &intake{
 		way: canonical.WayPixel, bound: r.key.Source, absent: sourceWeb, context: context,
-		browser: !r.key.Has(ScopeIngest),
+		browser: !r.key.Has(ScopeIngest), origin: c.GetHeader("Origin"),
 	}
+	if !in.browser { // a server tells of what its own visitors saw
+		return in, Site{}
+	}
+	site := f.site(r.key)
+	if why := f.agents.unseen(c.Request); why != "" {
+		f.metrics.unseen[why].Inc()
+		switch {
+		case site.Bots == BotsRefuse, why == unseenHead:
+			return nil, site
+		case site.Bots != BotsKeep:
+			context["bot"] = why
+			return in, site
+		}
+	}
+	if why := site.optOut(c.Request.Header); why != "" {
+		context["opt_out"] = why
+	} else if id := site.cookie(c.Request, image); id != "" {
+		context["cookie"] = id
+	}
+	return in, site
 }
 
 // maxContext bounds what a header may add to a receipt.
@@ -134,10 +181,14 @@ func bodyKey(body []byte) string {
 	return key
 }
 
-// preflight lets any page ask: the key says who it is, and no cookie is read.
+// preflight tells a page whether it may ask: where the key stands in the query, those that its
+// source takes, else any. The request itself is looked at again.
 func (f *front) preflight(c *gin.Context, _ *request) error {
 	h := c.Writer.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
+	if key, ok := f.Keys.Find(c.Query("key")); ok {
+		_ = f.site(key).share(c) // a page that may not is told by what is left out
+	}
 	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 	h.Set("Access-Control-Max-Age", "86400")

@@ -28,6 +28,7 @@ type intake struct {
 	bound   string // the source that the key or the path is bound to
 	absent  string // the source of an item that names none
 	browser bool
+	origin  string // of the page, of what came with a browser key
 	context map[string]string
 }
 
@@ -117,6 +118,15 @@ func (f *front) source(in *intake, raw []byte) (string, *Error) {
 	if raw == nil || string(raw) == "null" {
 		return in.absent, nil
 	}
+	name, err := f.named(in, raw)
+	if err == nil && in.browser {
+		err = f.ofPage(name, in.origin)
+	}
+	return name, err
+}
+
+// named reads the source that an item names.
+func (f *front) named(in *intake, raw []byte) (string, *Error) {
 	if raw[0] != '"' {
 		return "", failField(CodeWrongType, "source", "source must be text")
 	}

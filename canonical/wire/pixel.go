@@ -1,14 +1,25 @@
 package wire
 
-import "tributary/canonical"
+import (
+	"slices"
+	"time"
+
+	"tributary/canonical"
+)
 
 // pixel reads one browser event: the query of GET /v1/pixel.gif or one object of
 // POST /v1/ingest/pixel. Browsers say what they see; that a person became a lead is the
 // CRM's to say, which mappings hold by the receipt's Browser.
 func (rd *reader) pixel(n node) {
-	r := &rd.report
+	r, ctx := &rd.report, rd.receipt.Context
+	if bot := ctx["bot"]; bot != "" && !rd.settings.KeepBots {
+		rd.fail(CodeBot, "", "no person saw it: "+bot)
+	}
 	n.text("source")
 	delete(n.f, "key") // the browser key that it came with
+	skew := n.skew()
+	n.shift(skew, "occurred_at", "timestamp", "ts")
+	n.flatConsent()
 	r.Event = "page_view"
 	if _, there := n.f["event"]; there {
 		r.Event = n.name("event")
@@ -26,8 +37,16 @@ func (rd *reader) pixel(n node) {
 	}
 
 	user, data := n.object("user_data", "user"), n.object("custom_data")
+	n.keptClicks(skew)
 	n.who()
 	user.person()
+	if !slices.ContainsFunc(r.Identifiers, func(id canonical.Identifier) bool { return id.Scheme == canonical.Anonymous }) {
+		rd.identify(canonical.Anonymous, ctx["cookie"])
+	}
+	if ctx["opt_out"] != "" { // the browser says no, and the site was told to listen
+		no := false
+		r.Consent = &canonical.Consent{AdStorage: &no, AdUserData: &no}
+	}
 	n.object("company", "account_data").company()
 
 	var t canonical.Touch
@@ -35,7 +54,6 @@ func (rd *reader) pixel(n node) {
 		o.campaign(&t)
 	}
 	rd.page(alias(n, map[string]string{"dl": "url", "rl": "referrer"}), &t)
-	ctx := rd.receipt.Context
 	if r.Browser.URL == "" && ctx["referer"] != "" {
 		// An image's Referer is the page it stands on.
 		r.Browser.URL = ctx["referer"]
@@ -81,4 +99,65 @@ func alias(n node, names map[string]string) node {
 		}
 	}
 	return n
+}
+
+// clockOff is how far a visitor's clock may be from ours before it is set right: less is the
+// way that a request takes.
+const clockOff = 2 * time.Minute
+
+// skew tells by sent_at, what the visitor's clock said on sending, how far it is from ours.
+func (n node) skew() time.Duration {
+	m, ok := parseTime(n.text("sent_at"))
+	if !ok {
+		return 0
+	}
+	if d := n.rd.receipt.ReceivedAt.Sub(m.at); d.Abs() >= clockOff {
+		return d
+	}
+	return 0
+}
+
+// shift moves times of the visitor's clock to ours.
+func (n node) shift(d time.Duration, keys ...string) {
+	if d == 0 {
+		return
+	}
+	for _, k := range keys {
+		if m, ok := parseTime(n.said(k)); ok {
+			n.f[k] = canonical.FormatTime(m.at.Add(d))
+		}
+	}
+}
+
+// keptClicks reads the click ids that the page's script remembers: {"gclid": {"id", "at"}}. A
+// time that cannot be read or believed is none; the click is one all the same.
+func (n node) keptClicks(skew time.Duration) {
+	kept := n.object("clicks")
+	for _, s := range clickSchemes {
+		c := kept.object(string(s))
+		id := c.key("id")
+		m, ok := parseTime(c.text("at"))
+		if at := m.at.Add(skew); ok && n.rd.doubt(at) == "" {
+			n.rd.click(s, id, at)
+		} else {
+			n.rd.click(s, id, time.Time{})
+		}
+	}
+}
+
+// flatConsent takes consent that stands beside the other fields: an image's query has no objects.
+func (n node) flatConsent() {
+	if _, there := n.f["consent"]; there {
+		return
+	}
+	said := map[string]any{}
+	for _, k := range []string{"ad_storage", "ad_user_data"} {
+		if v, there := n.f[k]; there {
+			said[k] = v
+			delete(n.f, k)
+		}
+	}
+	if len(said) > 0 {
+		n.f["consent"] = said
+	}
 }

@@ -10,12 +10,7 @@ import (
 	"tributary/canonical"
 )
 
-// clickSchemes are the click ids of URLs and cookies; a touch takes its platform from
-// the first it has.
-var clickSchemes = []canonical.Scheme{
-	canonical.FBCLID, canonical.LIFatID, canonical.GCLID, canonical.GBRAID, canonical.WBRAID,
-	canonical.MSCLKID, canonical.TTCLID,
-}
+var clickSchemes = canonical.ClickSchemes()
 
 // platform of a click id.
 func platform(s canonical.Scheme) string {

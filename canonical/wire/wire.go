@@ -19,6 +19,7 @@ type Settings struct {
 	Apps     map[string]App   // CRM account name → the app that this router writes with
 	Region   string           // ISO country assumed for phone numbers without a country code; "" assumes none
 	Currency string           // ISO currency of values that name none; "" leaves it open
+	KeepBots bool             // what the front marked as seen by nobody is read like anything else
 	Lists    *canonical.Lists // guards that are judged where an address is in the clear; nil: the built-in ones
 }
 
@@ -56,6 +57,7 @@ const (
 	CodeUnknown    = "unknown_event"       // this way in has no such event
 	CodePortal     = "unknown_portal"      // no configured source has this HubSpot portal
 	CodeUnknownWay = "unknown_way"         // a receipt of a later version
+	CodeBot        = "bot"                 // a crawler, a browser without a screen or a prefetch
 )
 
 // Codes lists every problem code with what it means, for the documentation.
@@ -72,6 +74,7 @@ func Codes() map[string]string {
 		CodeUnknown:    "this way in has no such event",
 		CodePortal:     "no configured source has this HubSpot portal",
 		CodeUnknownWay: "the receipt's way in is not known to this version",
+		CodeBot:        "no person saw the page: a crawler, a browser without a screen or a prefetch",
 	}
 }
 

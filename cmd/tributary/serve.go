@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -124,6 +125,9 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		if s.Kind == ingest.KindHook {
 			src.Kind, src.Proof, src.Allow = ingest.KindHook, r.proof(name, s.Auth), networks(s.Allow)
 		}
+		if s.Kind == ingest.KindWebsite {
+			src.Kind, src.Site = ingest.KindWebsite, pagesOf(s)
+		}
 		sources[name] = src
 	}
 	log := &appender{Inbound: pipeline.Inbound{Log: r.log, Topic: r.topics.Inbound}}
@@ -143,6 +147,15 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		o.Full = full(r.broker)
 	}
 	return ingest.Handler(o)
+}
+
+// pagesOf says what a website's source is told of its pages.
+func pagesOf(s config.Source) ingest.Site {
+	out := ingest.Site{Origins: s.Origins, Bots: s.Bots, Respect: s.Respect}
+	if s.Cookie.Given() {
+		out.Cookie = ingest.SiteCookie{Domain: s.Cookie.Domain, Life: cmp.Or(s.Cookie.Life, config.DefaultCookieLife)}
+	}
+	return out
 }
 
 // proof says what the sender of a hook has to show.

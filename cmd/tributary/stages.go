@@ -131,7 +131,7 @@ func (r *router) settings(source string) wire.Settings {
 func settingsOf(cfg config.Config, source string, written func(account string) []string) wire.Settings {
 	s := cfg.Sources[source]
 	account := accountOf(s)
-	w := wire.Settings{Account: account, Region: s.Region, Currency: s.Currency, Lists: cfg.Identity.Lists()}
+	w := wire.Settings{Account: account, Region: s.Region, Currency: s.Currency, Lists: cfg.Identity.Lists(), KeepBots: s.Bots == "keep"}
 	if a, ok := cfg.Accounts[account]; ok {
 		if w.Region == "" {
 			w.Region = a.Region

@@ -129,9 +129,13 @@ type Source struct {
 	Signatures   []string `yaml:"signatures"`    // hubspot: v1, v2, v3
 	Region       string   `yaml:"region"`
 	Currency     string   `yaml:"currency"`
-	Auth         Auth     `yaml:"auth"`  // hook: how its sender proves who it is
-	Allow        []string `yaml:"allow"` // hook: addresses or networks it may come from; none: any
-	Rate         string   `yaml:"rate"`  // of requests that are proven without a key of ours; "": http.limits.rate
+	Auth         Auth     `yaml:"auth"`    // hook: how its sender proves who it is
+	Allow        []string `yaml:"allow"`   // hook: addresses or networks it may come from; none: any
+	Origins      []string `yaml:"origins"` // website: of the pages; none: any
+	Cookie       Cookie   `yaml:"cookie"`  // website: the first-party id as the router sets it; none: only the page's script does
+	Bots         string   `yaml:"bots"`    // website: what becomes of what no person saw: quarantine, refuse, keep; "" is quarantine
+	Respect      []string `yaml:"respect"` // website: signals of the browser that count as a no to advertising: gpc, dnt
+	Rate         string   `yaml:"rate"`    // of requests that are proven without a key of ours; "": http.limits.rate
 	Burst        int      `yaml:"burst"`
 }
 

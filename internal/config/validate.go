@@ -176,6 +176,7 @@ func (c *Config) validateSource(s *destinations.Section, name string, src Source
 	}
 	c.validateHook(s, at, src)
 	rateOf(s, at, "", src.Rate, src.Burst)
+	c.validateWebsite(s, at, src)
 	currency(s, at+".currency", src.Currency)
 	country(s, at+".region", src.Region)
 }
