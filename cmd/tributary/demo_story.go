@@ -438,6 +438,7 @@ func (d *demo) send(ctx context.Context, p post) error {
 		q.Header = simulator.SignWebhook(d.secrets["hubspot_app"], target, []byte(p.Body), time.Now())
 	case "key_browser":
 		q.URL.RawQuery = "key=" + url.QueryEscape(d.secrets[p.Key])
+		q.Header.Set("User-Agent", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36")
 	default:
 		q.Header.Set("Authorization", "Bearer "+d.secrets[p.Key])
 	}
