@@ -25,6 +25,8 @@ type Event struct {
 	Pipeline string `json:"pipeline,omitempty"`
 	RawStage string `json:"raw_stage,omitempty"`
 	Stage    string `json:"stage,omitempty"` // the canonical stage: equals Name for funnel names
+	// Claimed is what the sender took Name to be, where it said so and it is another.
+	Claimed string `json:"claimed,omitempty"`
 
 	// Funnel is true for a name of the vocabulary: it has slots and a rank (1 is first).
 	Funnel bool `json:"funnel,omitempty"`
@@ -77,6 +79,12 @@ const (
 
 // NameRecycled is the canonical name of a lead that went back.
 const NameRecycled = "lead_recycled"
+
+// SameName is true where a sender's word for an event means the canonical name: "Proposal sent"
+// and "proposal_sent" are one. No word at all is no other.
+func SameName(said, name string) bool {
+	return said == "" || strings.EqualFold(strings.ReplaceAll(strings.TrimSpace(said), " ", "_"), name)
+}
 
 // Key is what makes two events the same.
 func (e Event) Key() EventKey { return EventKey{Name: e.Name, ID: e.ID} }

@@ -30,6 +30,7 @@ var (
 		{"pipeline", func(r *reader, e *Event) bool { return r.text(&e.Pipeline) }},
 		{"raw_stage", func(r *reader, e *Event) bool { return r.text(&e.RawStage) }},
 		{"stage", func(r *reader, e *Event) bool { return r.text(&e.Stage) }},
+		{"claimed", func(r *reader, e *Event) bool { return r.text(&e.Claimed) }},
 		{"funnel", func(r *reader, e *Event) bool { return r.bool(&e.Funnel) }},
 		{"rank", func(r *reader, e *Event) bool { return r.int(&e.Rank) }},
 		{"counted_by", func(r *reader, e *Event) bool { return r.text(&e.CountedBy) }},

@@ -29,6 +29,9 @@ type Report struct {
 	// RawStage and Pipeline as sent; StageLabel and PipelineLabel where a read gave them.
 	RawStage, StageLabel    string
 	Pipeline, PipelineLabel string
+	// Claimed is the canonical name that the sender takes it to be (tracklayer_stage and the like);
+	// the mapping decides.
+	Claimed string
 	// Outcome is "won" or "lost" where the CRM's own metadata says so of a deal's stage.
 	Outcome string
 	// Property and Value are the internal name and new value of a property change.

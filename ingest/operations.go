@@ -1,12 +1,15 @@
 package ingest
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
+	"tributary/canonical/wire"
 	"tributary/internal/openapi"
 )
 
@@ -78,7 +81,8 @@ func kept(status int) []openapi.Answer {
 // named are the schemas that no Go type is behind: what is written by hand for speed.
 func named() map[string]openapi.Schema {
 	id := openapi.Schema{"type": "string", "description": "Where it is now: `GET /v1/receipts/{id}`."}
-	return map[string]openapi.Schema{
+	out := wire.Schema()
+	maps.Copy(out, map[string]openapi.Schema{
 		"Receipt": {"type": "object", "description": "What became of one item: kept with this id, or refused.",
 			"oneOf": []openapi.Schema{
 				{"type": "object", "required": []string{"receipt_id"}, "properties": openapi.Schema{"receipt_id": id}},
@@ -89,7 +93,8 @@ func named() map[string]openapi.Schema {
 		"KeptAsMeta": {"type": "object", "required": []string{"events_received", "messages", "fbtrace_id", "receipts"}, "properties": openapi.Schema{
 			"events_received": openapi.Schema{"type": "integer"}, "messages": openapi.Schema{"type": "array"}, "fbtrace_id": openapi.Schema{"type": "string"},
 			"receipts": openapi.Schema{"type": "array", "items": openapi.Ref("Receipt")}}},
-	}
+	})
+	return out
 }
 
 // refusedAsMeta is the envelope that Meta's SDKs read.
@@ -99,6 +104,21 @@ var refusedAsMeta = openapi.Schema{"type": "object", "required": []string{"error
 		"message": openapi.Schema{"type": "string"}, "type": openapi.Schema{"type": "string"}, "code": openapi.Schema{"type": "integer"},
 		"error_subcode": openapi.Schema{"type": "integer"}, "is_transient": openapi.Schema{"type": "boolean"}, "error_user_msg": openapi.Schema{"type": "string"},
 		"error_data": openapi.Schema{"type": "object"}, "error_user_title": openapi.Schema{"type": "string"}, "fbtrace_id": openapi.Schema{"type": "string"}}}}}
+
+// Examples of the two server-side ways in: tests send them.
+var (
+	examplesCRM = map[string]any{
+		"lifecycle": json.RawMessage(`{"source":"hubspot","event":"hubspot.lifecycle_changed","occurred_at":"2026-04-23T11:04:19Z","contact":{"id":"102948","email":"buyer@acme.example","lifecycle_stage":"marketingqualifiedlead"},"company":{"id":"3029911","domain":"acme.example","owner_id":"55192","target":true,"tier":"tier_1"}}`),
+		"deal":      json.RawMessage(`{"event":"deal.created","occurred_at":"2026-04-23T11:04:19Z","deal":{"id":"84721","stage":"appointmentscheduled","pipeline":"sales_pipeline","value":36000,"mrr":3000,"currency":"USD","billing_period":"annual","owner_id":"55192","contact_ids":["102948"]}}`),
+		"merge":     json.RawMessage(`{"event":"contact.merged","occurred_at":"2026-04-23T11:20:00Z","contact":{"id":"102948","merged_ids":["102311","102977"]}}`),
+		"unmerge":   json.RawMessage(`{"event":"company.unmerged","occurred_at":"2026-04-23T11:30:00Z","survivor_id":"3029911","merged_ids":["3029912"]}`),
+	}
+	examplesEvents = map[string]any{
+		"stage":  json.RawMessage(`{"event_id":"crm-102948-7","event":"lead_stage_changed","source":"hubspot","occurred_at":"2026-04-23T11:04:19Z","user_data":{"email":"buyer@acme.example"},"account_data":{"domain":"acme.example"},"custom_data":{"hubspot_contact_id":"102948","hubspot_lifecycle_stage":"marketingqualifiedlead","tracklayer_stage":"qualified_lead"}}`),
+		"touch":  json.RawMessage(`[{"event":"page_view","anonymous_id":"a-77","url":"https://acme.example/pricing?utm_source=linkedin&utm_medium=cpc&li_fat_id=7f3c"},{"event":"form_submitted","anonymous_id":"a-77","form":"demo","user_data":{"email":"buyer@acme.example"}}]`),
+		"custom": json.RawMessage(`{"events":[{"event":"trial_started","user_data":{"user_id":"u-1"},"custom_data":{"plan":"team","value":99,"currency":"EUR"},"campaign":{"utm_source":"linkedin","campaign_id":"600100"}}]}`),
+	}
+)
 
 // itemOrMany is a body of one item, an array of them, or {"events": […]}.
 func itemOrMany(item string) openapi.Schema {
@@ -129,10 +149,10 @@ func operations() []Operation {
 	return []Operation{
 		{Method: "POST", Path: "/v1/ingest/crm", ID: "ingestCRM", Tag: "events", Says: "Changes of CRM records", Scope: string(ScopeIngest),
 			More: "What a CRM workflow or your own code says of a CRM record: one object, an array or `{\"events\": […]}`, up to 1 MiB.",
-			Body: &openapi.Body{Of: anything}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
+			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesCRM}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
 		{Method: "POST", Path: "/v1/events", ID: "ingestEvents", Tag: "events", Says: "Any event", Scope: string(ScopeIngest),
 			More: "From your middleware, product or server: one object (1 MiB), an array or `{\"events\": […]}` (5 MiB, 1000 items of 256 KiB).",
-			Body: &openapi.Body{Of: anything}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
+			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesEvents}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
 		{Method: "POST", Path: "/v1/ingest/hubspot/:source", ID: "ingestHubSpot", Tag: "events", Says: "Webhooks of a HubSpot app",
 			More:   "`source` is a configured source of kind `hubspot`. An array of 1 to 100 events of any subscription type. A source without a client secret takes a key with the scope `ingest`.",
 			Proofs: []string{"hubspot_signature", openapi.Bearer}, Body: &openapi.Body{Of: openapi.Schema{"anyOf": []openapi.Schema{anything, {"type": "array", "items": anything}}}},

@@ -45,15 +45,17 @@ type ReceiptView struct {
 
 // An EventView is where an event is now.
 type EventView struct {
-	Name         string              `json:"name"`
-	ID           canonical.EventID   `json:"event_id"`
-	OccurredAt   time.Time           `json:"occurred_at,omitzero"`
-	Source       string              `json:"source,omitempty"`
-	ReceiptID    canonical.ReceiptID `json:"receipt_id,omitempty"`
-	Person       string              `json:"person,omitempty"`
-	Account      string              `json:"account,omitempty"`
-	Rule         string              `json:"rule,omitempty"`
-	Destinations []DestinationView   `json:"destinations"`
+	Name       string              `json:"name"`
+	ID         canonical.EventID   `json:"event_id"`
+	OccurredAt time.Time           `json:"occurred_at,omitzero"`
+	Source     string              `json:"source,omitempty"`
+	ReceiptID  canonical.ReceiptID `json:"receipt_id,omitempty"`
+	Person     string              `json:"person,omitempty"`
+	Account    string              `json:"account,omitempty"`
+	Rule       string              `json:"rule,omitempty"`
+	// Claimed is what the sender took it to be, where that is not Name.
+	Claimed      string            `json:"claimed,omitempty"`
+	Destinations []DestinationView `json:"destinations"`
 }
 
 // A DestinationView is where an event is at one destination: the worst of its parts.

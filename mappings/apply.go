@@ -79,6 +79,9 @@ func (m *Mapping) Apply(r canonical.Report, rc canonical.Receipt) Result {
 		}
 		e.Properties["claimed_name"] = named.claimed
 	}
+	if !canonical.SameName(r.Claimed, e.Name) {
+		e.Claimed = r.Claimed
+	}
 	m.count(e)
 	m.earns(e)
 	if e.ID = r.EventID; e.ID == "" {

@@ -33,17 +33,17 @@ func (rd *reader) crm(n node) {
 func (rd *reader) event(n node) { rd.read(rd.body(n)) }
 
 func (rd *reader) body(n node) *body {
-	n.text("source") // the receipt has it
+	n.text(sourceName...) // the receipt has it
 	b := &body{
-		node: n, name: n.name("event", "event_name", "type"),
+		node: n, name: n.name(eventName...),
 		contact: n.object("contact"), company: n.object("company"), deal: n.object("deal"),
 		user: n.object("user_data", "user"), account: n.object("account_data", "account"),
 		campaign: n.object("campaign"), custom: n.object("custom_data"),
-		occurred: n.when("occurred_at", "timestamp", "event_time"), changed: n.when("changed_at"),
+		occurred: n.when(occurredAt...), changed: n.when(changedAt...),
 	}
 	b.kind, b.object = kindOf(b.name)
 	rd.report.Event = b.name
-	rd.report.EventID = canonical.EventID(n.key("event_id"))
+	rd.report.EventID = canonical.EventID(n.key(eventIDName...))
 	return b
 }
 
@@ -53,6 +53,8 @@ func (rd *reader) read(b *body) {
 	b.people()
 	b.companies()
 	b.money()
+	r.Claimed = first(b.custom.said(claimName...), b.said(claimName...))
+	rd.property("owner_id", b.deal.text(dealOwner...))
 	var touch canonical.Touch
 	for _, n := range []node{b.campaign, b.custom, b.node} {
 		n.campaign(&touch)
@@ -64,7 +66,7 @@ func (rd *reader) read(b *body) {
 		b.lifecycle()
 	case leadStatus:
 		r.Subject, r.Object = canonical.SubjectLeadStatus, rd.object("contact", r.Contact.ID)
-		r.RawStage = first(b.contact.stage("lead_status", "hs_lead_status"), b.custom.stage("hubspot_lead_status", "lead_status"))
+		r.RawStage = first(b.contact.stage(contactStatus...), b.custom.stage(customStatus...))
 		rd.happened(b.time(b.changed))
 	case dealStage, dealCreated:
 		b.dealStage()
@@ -91,7 +93,7 @@ func (rd *reader) read(b *body) {
 		rd.keepCampaign(touch)
 	}
 	if r.Object.Type != "deal" {
-		r.Deal = first(b.deal.said("id"), b.deal.said("hs_object_id"), b.deal.said("deal_id"), b.custom.said("hubspot_deal_id"), b.custom.said("deal_id"))
+		r.Deal = first(b.deal.said(dealID...), b.custom.said(customDealID...))
 	}
 	b.properties()
 	rd.finish()
@@ -115,8 +117,8 @@ func (b *body) time(change moment) (at, reported moment) {
 
 func (b *body) people() {
 	rd := b.rd
-	rd.contactID(b.contact.key("id", "hs_object_id", "hubspot_contact_id", "contact_id", "vid"))
-	rd.contactID(b.custom.key("hubspot_contact_id", "contact_id"))
+	rd.contactID(b.contact.key(contactID...))
+	rd.contactID(b.custom.key(customContactID...))
 	b.contact.person()
 	b.user.person()
 	b.node.who()
@@ -125,7 +127,7 @@ func (b *body) people() {
 func (b *body) companies() {
 	b.company.company()
 	b.account.company()
-	if id := b.custom.key("hubspot_company_id", "company_id"); id != "" {
+	if id := b.custom.key(customCompanyID...); id != "" {
 		node{f: map[string]any{"id": id}, path: b.custom.path, rd: b.rd}.company()
 	}
 }
@@ -146,15 +148,15 @@ func (n node) revenue(rev *canonical.Revenue) {
 			*to = m
 		}
 	}
-	set(&rev.Amount, "value", "amount")
-	set(&rev.MRR, "mrr", "hs_mrr")
-	set(&rev.ARR, "arr", "hs_arr")
-	set(&rev.ACV, "acv", "hs_acv")
-	set(&rev.TCV, "contract_value", "tcv", "hs_tcv")
-	if c := n.currency("currency", "deal_currency_code"); rev.Currency == "" {
+	set(&rev.Amount, amountName...)
+	set(&rev.MRR, mrrName...)
+	set(&rev.ARR, arrName...)
+	set(&rev.ACV, acvName...)
+	set(&rev.TCV, tcvName...)
+	if c := n.currency(currencyName...); rev.Currency == "" {
 		rev.Currency = c
 	}
-	if p := n.text("billing_period"); rev.BillingPeriod == "" {
+	if p := n.text(billingPeriod...); rev.BillingPeriod == "" {
 		rev.BillingPeriod = p
 	}
 }
@@ -192,11 +194,11 @@ func (b *body) page(t *canonical.Touch) {
 
 func (rd *reader) page(n node, t *canonical.Touch) {
 	ctx := &rd.report.Browser
-	if v := n.text("event_source_url", "page_url", "landing_page", "url"); v != "" && ctx.URL == "" {
+	if v := n.text(pageURL...); v != "" && ctx.URL == "" {
 		ctx.URL = v
 		rd.query(t, v)
 	}
-	if v := n.text("referrer_url", "referrer", "referer"); v != "" && ctx.Referrer == "" {
+	if v := n.text(pageReferrer...); v != "" && ctx.Referrer == "" {
 		ctx.Referrer, t.Referrer = v, v
 	}
 }
@@ -205,11 +207,10 @@ func (rd *reader) page(n node, t *canonical.Touch) {
 func (b *body) lifecycle() {
 	rd, r := b.rd, &b.rd.report
 	r.Subject = canonical.SubjectLifecycle
-	keys := []string{"lifecycle_stage", "lifecyclestage", "stage", "hubspot_lifecycle_stage"}
 	of := b.contact
-	r.RawStage = first(b.contact.stage(keys...), b.custom.stage("hubspot_lifecycle_stage", "lifecycle_stage", "lifecyclestage"))
+	r.RawStage = first(b.contact.stage(contactStage...), b.custom.stage(customStage...))
 	if b.object == "company" || r.RawStage == "" {
-		if s := b.company.stage(keys...); s != "" {
+		if s := b.company.stage(contactStage...); s != "" {
 			r.RawStage, of, b.object = s, b.company, "company"
 		}
 	}
@@ -224,31 +225,30 @@ func (b *body) lifecycle() {
 	if r.RawStage == "" {
 		rd.fail(CodeMissing, "lifecycle_stage", "is missing")
 	}
-	rd.happened(b.time(firstTime(b.changed, of.entered("lifecycle_stage_changed_at", "lifecyclestage", r.RawStage))))
+	rd.happened(b.time(firstTime(b.changed, of.entered(contactStageTime, "lifecyclestage", r.RawStage))))
 }
 
 // entered reads when a stage was entered from the properties HubSpot keeps for it.
-func (n node) entered(changed, property, stage string) moment {
+func (n node) entered(changed []string, property, stage string) moment {
 	stage = strings.ToLower(strings.TrimSpace(stage))
-	return n.when(changed, "hs_"+property+"_"+stage+"_date", "hs_v2_date_entered_"+stage, "hs_date_entered_"+stage)
+	return n.when(append(slices.Clone(changed), "hs_"+property+"_"+stage+"_date", "hs_v2_date_entered_"+stage, "hs_date_entered_"+stage)...)
 }
 
 // dealStage reads a deal that entered a stage. A deal created without one states facts.
 func (b *body) dealStage() {
 	rd, r := b.rd, &b.rd.report
 	r.Subject = canonical.SubjectDealStage
-	r.Object = rd.object("deal", first(b.deal.key("id", "hs_object_id", "deal_id", "hubspot_deal_id"), b.custom.key("hubspot_deal_id", "deal_id"), b.key("deal_id")))
-	r.RawStage = first(b.deal.stage("stage", "dealstage", "deal_stage"), b.custom.stage("hubspot_deal_stage", "deal_stage", "dealstage"))
-	r.StageLabel = first(b.deal.text("stage_label", "dealstage_label"), b.custom.text("deal_stage_label"))
-	r.Pipeline = first(b.deal.key("pipeline", "pipeline_id"), b.custom.key("hubspot_pipeline", "pipeline", "pipeline_id"))
-	r.PipelineLabel = first(b.deal.text("pipeline_label"), b.custom.text("pipeline_label"))
-	r.Outcome = outcome(first(b.deal.said("hs_is_closed_won"), b.deal.said("is_closed_won")),
-		first(b.deal.said("hs_is_closed"), b.deal.said("is_closed")), first(b.deal.said("hs_deal_stage_probability"), b.deal.said("probability")))
-	r.Contacts = b.deal.list("contact_ids", "contacts")
+	r.Object = rd.object("deal", first(b.deal.key(dealID...), b.custom.key(customDealID...), b.key(topDealID...)))
+	r.RawStage = first(b.deal.stage(dealStageName...), b.custom.stage(customDealStage...))
+	r.StageLabel = first(b.deal.text(dealStageLabel...), b.custom.text(customDealStageLabel...))
+	r.Pipeline = first(b.deal.key(dealPipeline...), b.custom.key(customPipeline...))
+	r.PipelineLabel = first(b.deal.text(dealPipelineLabel...), b.custom.text(customPipelineLabel...))
+	r.Outcome = outcome(b.deal.said(dealWon...), b.deal.said(dealClosed...), b.deal.said(dealProbability...))
+	r.Contacts = b.deal.list(dealContacts...)
 	if id := r.Contact.ID; id != "" && !slices.Contains(r.Contacts, id) {
 		r.Contacts = append([]string{id}, r.Contacts...)
 	}
-	for _, id := range b.deal.list("company_ids", "companies") {
+	for _, id := range b.deal.list(dealCompanies...) {
 		if !slices.Contains(r.Companies, id) {
 			r.Companies = append(r.Companies, id)
 		}
@@ -258,7 +258,7 @@ func (b *body) dealStage() {
 			rd.fail(CodeMissing, "hubspot_deal_stage", "is missing")
 		}
 	}
-	rd.happened(b.time(firstTime(b.changed, b.deal.entered("stage_changed_at", "dealstage", r.RawStage))))
+	rd.happened(b.time(firstTime(b.changed, b.deal.entered(dealStageTime, "dealstage", r.RawStage))))
 }
 
 // merge reads {"event":"contact.merged","contact":{"id":…,"merged_ids":[…]}}; the ids
@@ -270,9 +270,8 @@ func (b *body) merge() {
 	if b.object == "company" {
 		of, id = b.company, r.Company.ID
 	}
-	survivor := first(b.key("survivor_id", "survivor", "new_object_id", "primary_object_id"), of.key("survivor_id", "primary_id"), id)
-	keys := []string{"merged_ids", "merged_object_ids", "merged", "merged_contact_ids", "merged_company_ids"}
-	rd.merge(b.object, survivor, append(b.list(keys...), of.list(keys...)...))
+	survivor := first(b.key(survivorID...), of.key(survivorID...), id)
+	rd.merge(b.object, survivor, append(b.list(mergedIDs...), of.list(mergedIDs...)...))
 	if r.Merge != nil {
 		r.Merge.Undone = b.kind == unmerged
 	}
@@ -304,7 +303,7 @@ func (rd *reader) merge(kind, survivor string, ids []string) {
 // company it gives, in that order.
 func (b *body) about() canonical.Object {
 	rd, r := b.rd, &b.rd.report
-	deal := first(b.deal.key("id", "hs_object_id", "deal_id"), b.custom.key("hubspot_deal_id", "deal_id"))
+	deal := first(b.deal.key(dealID...), b.custom.key(customDealID...))
 	switch {
 	case b.object == "deal" || b.object == "" && deal != "":
 		return rd.object("deal", deal)
@@ -320,8 +319,8 @@ func (b *body) about() canonical.Object {
 func (rd *reader) touch(n, more node, t canonical.Touch, kind string) {
 	r := &rd.report
 	r.Subject = canonical.SubjectTouch
-	t.Form = first(n.text("form", "form_id", "form_name"), more.text("form", "form_id", "form_name"))
-	t.Subject = first(n.text("subject"), more.text("subject"))
+	t.Form = first(n.text(formName...), more.text(formName...))
+	t.Subject = first(n.text(emailSubject...), more.text(emailSubject...))
 	rd.settle(&t)
 	t.Kind = kind
 	if kind == "page_view" {
@@ -336,9 +335,9 @@ func (rd *reader) touch(n, more node, t canonical.Touch, kind string) {
 	case "ad_click":
 		r.Object = canonical.Object{Type: "ad", ID: first(t.Ad, t.Page)}
 	case "email_open", "email_click":
-		r.Object = canonical.Object{Type: "email", ID: first(n.text("email_id", "message_id"), more.text("email_id", "message_id"))}
+		r.Object = canonical.Object{Type: "email", ID: first(n.text(emailID...), more.text(emailID...))}
 	case "meeting":
-		r.Object = canonical.Object{Type: "meeting", ID: first(n.text("meeting_id"), more.text("meeting_id"))}
+		r.Object = canonical.Object{Type: "meeting", ID: first(n.text(meetingID...), more.text(meetingID...))}
 	}
 }
 

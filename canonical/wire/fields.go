@@ -76,19 +76,21 @@ func (n node) raw(keys ...string) (key, text string) {
 
 // said gives a scalar as text without taking it: it stays among the properties. What has
 // another form is nothing.
-func (n node) said(key string) string {
-	switch v := n.f[key].(type) {
-	case string:
-		if v = strings.TrimSpace(v); len(v) <= maxKey && !strings.Contains(v, "{{") {
-			return v
+func (n node) said(keys ...string) string {
+	for _, k := range keys {
+		switch v := n.f[k].(type) {
+		case string:
+			if v = strings.TrimSpace(v); v != "" && len(v) <= maxKey && !strings.Contains(v, "{{") {
+				return v
+			}
+		case json.Number:
+			return plainNumber(v)
+		case bool:
+			if v {
+				return "true"
+			}
+			return "false"
 		}
-	case json.Number:
-		return plainNumber(v)
-	case bool:
-		if v {
-			return "true"
-		}
-		return "false"
 	}
 	return ""
 }

@@ -12,26 +12,26 @@ import (
 // level.
 func (n node) who() {
 	rd := n.rd
-	for _, e := range n.list("email", "em", "emails") {
+	for _, e := range n.list(emailName...) {
 		rd.email(n.path+"email", e)
 	}
-	for _, h := range n.list("email_sha256", "email_hash", "hashed_email", "sha256_email", "em_sha256") {
+	for _, h := range n.list(emailHash...) {
 		rd.hashed("em", canonical.Email, n.path+"email_sha256", h)
 	}
-	for _, p := range n.list("phone", "ph", "phone_number", "mobilephone") {
+	for _, p := range n.list(phoneName...) {
 		rd.phone(p)
 	}
-	for _, h := range n.list("phone_sha256", "phone_hash", "hashed_phone") {
+	for _, h := range n.list(phoneHash...) {
 		rd.hashed("ph", canonical.Phone, n.path+"phone_sha256", h)
 	}
-	if id := n.key("lead_id", "leadgen_id"); id != "" {
+	if id := n.key(leadID...); id != "" {
 		if rd.report.Contact.LeadID == "" {
 			rd.report.Contact.LeadID = id
 		}
 		rd.identify(canonical.LeadID, id)
 	}
-	rd.user(n.key("user_id", "userId"))
-	for _, v := range n.list("external_id") {
+	rd.user(n.key(userID...))
+	for _, v := range n.list(externalID...) {
 		rd.user(v)
 		if isHashed(v) {
 			rd.keepHash("external_id", v)
@@ -56,12 +56,12 @@ func (n node) person() {
 		hash string
 		keys []string
 	}{
-		{&c.FirstName, "fn", []string{"first_name", "firstname", "fn"}},
-		{&c.LastName, "ln", []string{"last_name", "lastname", "ln"}},
-		{&c.City, "ct", []string{"city", "ct"}},
-		{&c.State, "st", []string{"state", "st", "region"}},
-		{&c.Zip, "zp", []string{"zip", "zp", "postal_code"}},
-		{&c.Country, "country", []string{"country", "country_code"}},
+		{&c.FirstName, "fn", firstName},
+		{&c.LastName, "ln", lastName},
+		{&c.City, "ct", cityName},
+		{&c.State, "st", stateName},
+		{&c.Zip, "zp", zipName},
+		{&c.Country, "country", countryName},
 	} {
 		for _, v := range n.list(f.keys...) {
 			switch {
@@ -76,7 +76,7 @@ func (n node) person() {
 			}
 		}
 	}
-	for k, normal := range map[string]func(string) string{"db": rd.birthDate, "ge": canonical.NormalGender} { // kept only as hashes
+	for k, normal := range map[string]func(string) string{birthName[0]: rd.birthDate, genderName[0]: canonical.NormalGender} { // kept only as hashes
 		for _, v := range n.list(k) {
 			if isHashed(v) {
 				rd.keepHash(k, v)
@@ -85,7 +85,7 @@ func (n node) person() {
 			}
 		}
 	}
-	keep(&c.Title, n.text("title", "job_title", "jobtitle"))
+	keep(&c.Title, n.text(titleName...))
 }
 
 func (rd *reader) birthDate(v string) string {
@@ -95,18 +95,18 @@ func (rd *reader) birthDate(v string) string {
 // device reads cookies, click ids and the browser's own context.
 func (rd *reader) device(n node) {
 	b := &rd.report.Browser
-	if v := n.key("anonymous_id", "anonymousId"); v != "" {
+	if v := n.key(anonymousID...); v != "" {
 		if strings.Contains(v, "@") { // somebody's address: it stays out of the identity log
 			v = canonical.SHA256(strings.ToLower(v))
 		}
 		rd.identify(canonical.Anonymous, v)
 	}
-	rd.identify(canonical.UTK, n.key("hubspotutk", "hutk", "utk"))
-	if v := n.key("fbp", "_fbp"); v != "" {
+	rd.identify(canonical.UTK, n.key(hubspotUTK...))
+	if v := n.key(fbpName...); v != "" {
 		b.FBP = v
 		rd.identify(canonical.FBP, withoutAppendix(v))
 	}
-	if v := n.key("fbc", "_fbc"); v != "" {
+	if v := n.key(fbcName...); v != "" {
 		b.FBC = v
 		rd.fbc(v)
 	}
@@ -115,13 +115,13 @@ func (rd *reader) device(n node) {
 			rd.click(s, v, time.Time{})
 		}
 	}
-	if v := n.text("client_ip_address", "ip", "ip_address"); v != "" {
+	if v := n.text(ipName...); v != "" {
 		b.IP = withoutIPAppendix(v)
 		if b.IP != v {
 			b.IPAppendix = v[len(b.IP)+1:]
 		}
 	}
-	if v := n.text("client_user_agent", "user_agent"); v != "" {
+	if v := n.text(agentName...); v != "" {
 		b.UserAgent = v
 	}
 }
@@ -250,8 +250,8 @@ func (rd *reader) contactID(id string) {
 
 // consent reads what the person agreed to: a consent object or Meta's options.
 func (n node) consent() {
-	o := n.object("consent")
-	ad, user := o.flag("ad_storage", "ads"), o.flag("ad_user_data", "ads_user_data")
+	o := n.object(consentName...)
+	ad, user := o.flag(adStorage...), o.flag(adUserData...)
 	o.keep("consent.")
 	options, given := n.options()
 	if ad == nil && user == nil && !given {
@@ -270,26 +270,26 @@ func (n node) consent() {
 	}
 	if given {
 		c.DataProcessing = options
-		c.ProcessingCountry = n.small("data_processing_options_country")
-		c.ProcessingState = n.small("data_processing_options_state")
+		c.ProcessingCountry = n.small(optionsCountry)
+		c.ProcessingState = n.small(optionsState)
 	}
 }
 
 // options reads data_processing_options; an empty list is an answer of its own.
 func (n node) options() ([]string, bool) {
-	v, there := n.f["data_processing_options"]
+	v, there := n.f[optionsName[0]]
 	if !there || v == nil {
 		return nil, false
 	}
-	out := n.list("data_processing_options")
+	out := n.list(optionsName...)
 	if out == nil {
 		out = []string{}
 	}
 	return out, true
 }
 
-func (n node) small(key string) *int {
-	v, ok := n.whole(key)
+func (n node) small(keys []string) *int {
+	v, ok := n.whole(keys...)
 	if !ok {
 		return nil
 	}
@@ -306,17 +306,17 @@ func (n node) company() {
 			*to = v
 		}
 	}
-	if id := n.key("id", "hs_object_id", "hubspot_company_id", "company_id"); id != "" {
+	if id := n.key(companyID...); id != "" {
 		keep(&c.ID, id)
 		if !slices.Contains(n.rd.report.Companies, id) {
 			n.rd.report.Companies = append(n.rd.report.Companies, id)
 		}
 	}
-	keep(&c.Domain, canonical.NormalDomain(n.key("domain", "website", "company_domain")))
-	keep(&c.Name, n.text("name", "company_name"))
-	keep(&c.Owner, n.text("owner_id", "account_owner", "hubspot_owner_id", "owner"))
-	keep(&c.Tier, n.text("tier", "target_tier", "hs_ideal_customer_profile"))
-	if t := n.flag("target", "target_account", "is_target", "hs_is_target_account"); c.Target == nil {
+	keep(&c.Domain, canonical.NormalDomain(n.key(companyDomain...)))
+	keep(&c.Name, n.text(companyName...))
+	keep(&c.Owner, n.text(companyOwner...))
+	keep(&c.Tier, n.text(companyTier...))
+	if t := n.flag(companyTarget...); c.Target == nil {
 		c.Target = t
 	}
 }

@@ -70,14 +70,14 @@ func (n node) campaign(t *canonical.Touch) {
 			*to = v
 		}
 	}
-	set(&t.Source, "utm_source")
-	set(&t.Medium, "utm_medium")
-	set(&t.Campaign, "utm_campaign")
-	set(&t.Term, "utm_term")
-	set(&t.Content, "utm_content")
-	set(&t.CampaignID, "campaign_id", "utm_id", "hsa_cam")
-	set(&t.AdSet, "adset_id", "ad_set_id", "hsa_grp")
-	set(&t.Ad, "ad_id", "hsa_ad")
+	set(&t.Source, utmSource...)
+	set(&t.Medium, utmMedium...)
+	set(&t.Campaign, utmCampaign...)
+	set(&t.Term, utmTerm...)
+	set(&t.Content, utmContent...)
+	set(&t.CampaignID, campaignID...)
+	set(&t.AdSet, adSetID...)
+	set(&t.Ad, adID...)
 	for _, s := range clickSchemes {
 		if v := n.key(string(s)); v != "" {
 			n.rd.click(s, v, time.Time{})
@@ -101,14 +101,14 @@ func (rd *reader) query(t *canonical.Touch, page string) {
 			}
 		}
 	}
-	set(&t.Source, "utm_source")
-	set(&t.Medium, "utm_medium")
-	set(&t.Campaign, "utm_campaign")
-	set(&t.Term, "utm_term")
-	set(&t.Content, "utm_content")
-	set(&t.CampaignID, "campaign_id", "utm_id", "hsa_cam")
-	set(&t.AdSet, "adset_id", "hsa_grp")
-	set(&t.Ad, "ad_id", "hsa_ad")
+	set(&t.Source, utmSource...)
+	set(&t.Medium, utmMedium...)
+	set(&t.Campaign, utmCampaign...)
+	set(&t.Term, utmTerm...)
+	set(&t.Content, utmContent...)
+	set(&t.CampaignID, campaignID...)
+	set(&t.AdSet, adSetID...)
+	set(&t.Ad, adID...)
 	for _, s := range clickSchemes {
 		if v := strings.TrimSpace(q.Get(string(s))); v != "" {
 			rd.click(s, v, time.Time{})

@@ -298,6 +298,9 @@ func inWords(o rehearsal.Outcome) string {
 	if r.RawStage != "" {
 		what += fmt.Sprintf(", stage %q", r.RawStage)
 	}
+	if r.Claimed != "" {
+		what += fmt.Sprintf(", which the sender takes to be %q", r.Claimed)
+	}
 	if !r.OccurredAt.IsZero() {
 		what += ", at " + canonical.FormatTime(r.OccurredAt)
 		if r.Reported {

@@ -73,7 +73,7 @@ func (w where) Event(ctx context.Context, id canonical.EventID, name string) (in
 		e = events[i]
 	}
 	v := ingest.EventView{
-		Name: e.Name, ID: e.ID, OccurredAt: e.OccurredAt, Source: e.Source, ReceiptID: e.ReceiptID, Rule: e.Rule,
+		Name: e.Name, ID: e.ID, OccurredAt: e.OccurredAt, Source: e.Source, ReceiptID: e.ReceiptID, Rule: e.Rule, Claimed: e.Claimed,
 		Destinations: []ingest.DestinationView{},
 	}
 	known := w.view.Known(e)

@@ -9,6 +9,7 @@ type Metrics struct {
 	reads    *prometheus.CounterVec
 	cache    *prometheus.CounterVec
 	withheld *prometheus.CounterVec
+	claims   *prometheus.CounterVec
 }
 
 // NewMetrics registers the stages' metrics.
@@ -30,7 +31,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "tributary_identity_links_withheld_total", Help: "Links between identifiers that were left out (never_link_patterns) or said weak (shared_mailboxes) for a list's sake.",
 		}, []string{"reason"}),
 	}
-	r.MustRegister(m.receipts, m.rows, m.reads, m.cache, m.withheld)
+	m.claims = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tributary_claims_differ_total", Help: "Events of which the sender said another canonical name (tracklayer_stage and the like) than the mapping gave, by source.",
+	}, []string{"source"})
+	r.MustRegister(m.receipts, m.rows, m.reads, m.cache, m.withheld, m.claims)
 	return m
 }
 
@@ -39,6 +43,9 @@ func (m *Metrics) resolved(rd Reading) {
 		m.receipts.WithLabelValues(string(rd.Receipt.Way), string(rd.Fate), rd.Reason).Inc()
 		m.withheld.WithLabelValues("never_link_patterns").Add(float64(rd.Withheld.Patterns))
 		m.withheld.WithLabelValues("shared_mailboxes").Add(float64(rd.Withheld.Mailboxes))
+		if rd.Event != nil && rd.Event.Claimed != "" {
+			m.claims.WithLabelValues(rd.Receipt.Source).Inc()
+		}
 	}
 }
 

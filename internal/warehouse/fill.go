@@ -89,7 +89,7 @@ func (f *filler) event(r EventRow) {
 	}
 	f.add("events", id, name, when(e.OccurredAt), e.TimeBasis, whenever(e.ObservedAt),
 		when(e.ReceivedAt), source, string(e.Way), clean(e.Reported), e.Object.Account,
-		clean(e.Object.Type), clean(e.Object.ID), clean(e.Pipeline), clean(e.RawStage), clean(e.Stage),
+		clean(e.Object.Type), clean(e.Object.ID), clean(e.Pipeline), clean(e.RawStage), clean(e.Stage), clean(e.Claimed),
 		e.Funnel, uint16(e.Rank), e.CountedBy, e.CoveredBy, clean(e.Ignored), clean(e.IgnoredBy),
 		clean(e.Rule), uint64(e.Node), uint64(e.AccountNode), nodes, known,
 		consent(e.Consent), e.MappingVersion, uint8(e.IDRecipe), string(e.ReceiptID),

@@ -33,7 +33,7 @@ var tables = []table{
 	{"events", []column{
 		{"event_id", text}, {"name", small}, {"occurred_at", instant}, {"time_basis", small}, {"observed_at", maybe},
 		{"received_at", instant}, {"source", small}, {"way", small}, {"reported_as", small}, {"object_account", small},
-		{"object_type", small}, {"object_id", text}, {"pipeline", small}, {"raw_stage", small}, {"stage", small},
+		{"object_type", small}, {"object_id", text}, {"pipeline", small}, {"raw_stage", small}, {"stage", small}, {"claimed", text},
 		{"funnel", yes}, {"rank", "UInt16"}, {"counted_by", small}, {"covered_by", small}, {"ignored", small}, {"ignored_by", small},
 		{"rule", small}, {"node", node}, {"account_node", node}, {"nodes", "Array(UInt64)"}, {"known_offset", place},
 		{"consent", small}, {"mapping_version", small}, {"id_recipe", "UInt8"}, {"receipt_id", text},
