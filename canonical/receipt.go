@@ -15,7 +15,10 @@ const (
 	WayHubSpot Way = "hubspot"  // POST /v1/ingest/hubspot/<source>: one event of an app webhook
 	WayPixel   Way = "pixel"    // GET /v1/pixel.gif (query as a JSON object) and POST /v1/ingest/pixel
 	WayMeta    Way = "meta_api" // POST /v<N>.0/<pixel id>/events: one element of data
-	WayHook    Way = "hook"     // POST /v1/ingest/hook/<source>: JSON of any shape, read as the mapping says
+	// WayWorkflow is HubSpot's workflow action "Send a webhook": POST and GET
+	// /v1/ingest/hubspot/<source>/workflow (query as a JSON object).
+	WayWorkflow Way = "workflow"
+	WayHook     Way = "hook" // POST /v1/ingest/hook/<source>: JSON of any shape, read as the mapping says
 )
 
 // A Receipt is one accepted raw input: one item of a batch, its own bytes exactly as
@@ -28,7 +31,7 @@ type Receipt struct {
 	ReceivedAt time.Time `json:"received_at"`
 	Body       []byte    `json:"body"` // exactly as it arrived (base64 in JSON)
 	// Context is what the request said beside its body and the item needs: user_agent,
-	// ip, pixel_id, test_event_code.
+	// ip, pixel_id, test_event_code, event (of a workflow's URL).
 	Context map[string]string `json:"context,omitempty"`
 	// Completion is set on a completed receipt: the original's body with what was read.
 	Completion *Completion `json:"completion,omitempty"`

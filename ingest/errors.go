@@ -64,6 +64,7 @@ const (
 	CodeInternal    Code = "internal"
 	CodeNotHere     Code = "not_here"
 	CodeBusy        Code = "log_busy"
+	CodeNoSecret    Code = "secret_unavailable"
 	CodeLog         Code = "log_unavailable"
 	CodeLogFull     Code = "log_full"
 	CodeBooks       Code = "books_unavailable"
@@ -127,6 +128,7 @@ var table = []row{
 	{CodeInternal, http.StatusInternalServerError, 2, "A fault of ours. The log has it; nothing was kept."},
 	{CodeNotHere, http.StatusServiceUnavailable, 2, "This process does not have the role that answers this."},
 	{CodeBusy, http.StatusServiceUnavailable, 2, "The log is slower than what comes in, and no more can wait for it. Nothing was kept; send it again."},
+	{CodeNoSecret, http.StatusServiceUnavailable, 2, "The source's secret cannot be read; the router's log says why. Send it again."},
 	{CodeLog, http.StatusServiceUnavailable, 2, "The log did not take it in time. Send it again: what was kept already is not counted twice."},
 	{CodeLogFull, http.StatusServiceUnavailable, 2, "The log is at its size limit. The message says who holds it and what to do."},
 	{CodeBooks, http.StatusServiceUnavailable, 2, "The books cannot be counted now; the message says what they wait for."},
@@ -171,7 +173,7 @@ func (e *Error) RetryAfter() int {
 		return 1
 	case CodeLog:
 		return 5
-	case CodeLogFull, CodeNotHere, CodeBooks:
+	case CodeLogFull, CodeNotHere, CodeNoSecret, CodeBooks:
 		return 30
 	}
 	return 0

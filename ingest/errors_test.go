@@ -111,8 +111,11 @@ func TestEveryErrorCodeIsReached(t *testing.T) {
 		CodeRate:       {{"POST", "/v1/events", `{}`, ingest, nil}},
 		CodeSlow:       {{"POST", "/v1/events", "", append([]string{"X-Slow", "100"}, ingest...), nil}, {"POST", "/v1/events", "{}", append([]string{"X-Slow", "100000"}, ingest...), nil}},
 		CodeInternal:   {{"GET", "/v1/events/e", "", bearer("k-read"), port(errors.New("secret of ours"))}, {"GET", "/v1/events/panic", "", bearer("k-read"), port(nil)}},
-		CodeNotHere:    {{"GET", "/v1/events/e", "", bearer("k-read"), nil}, {"POST", "/v1/replay", replayBody, bearer("k-admin"), nil}, {"GET", "/v1/balances", "", bearer("k-read"), nil}},
-		CodeLog:        {{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Appender = &fakeLog{err: errors.New("secret of ours")} }}},
+		CodeNoSecret: {{"POST", "/v1/ingest/hubspot/hub", `[]`, nil, func(o *Options) {
+			o.Sources["hub"] = Source{Kind: KindHubSpot, Secret: func() string { return "" }}
+		}}},
+		CodeNotHere: {{"GET", "/v1/events/e", "", bearer("k-read"), nil}, {"POST", "/v1/replay", replayBody, bearer("k-admin"), nil}, {"GET", "/v1/balances", "", bearer("k-read"), nil}},
+		CodeLog:     {{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Appender = &fakeLog{err: errors.New("secret of ours")} }}},
 		CodeLogFull: {{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Appender = &fakeLog{err: fmt.Errorf("%w: lane.meta holds it", ErrLogFull)} }},
 			{"POST", "/v1/events", `{"event":"x"}`, ingest, func(o *Options) { o.Full = func() error { return errors.New("lane.meta holds it") } }}},
 	}

@@ -43,22 +43,14 @@ func (f *front) hubspot(c *gin.Context, r *request) error {
 
 // signed checks the request's signature, or its key where the source has no secret.
 func (f *front) signed(c *gin.Context, r *request, name string, source Source, body []byte) error {
-	secret := ""
-	if source.Secret != nil {
-		secret = source.Secret()
+	if source.Secret == nil {
+		return f.boundKey(c, r, name)
 	}
-	if secret == "" {
-		key, err := f.bearer(c.Request.Header)
-		if err != nil {
-			return err
-		}
-		r.key = key
-		if !key.Has(ScopeIngest) {
-			return wrongScope(ScopeIngest)
-		}
-		return nil
-	}
-	signed := Signed{Method: c.Request.Method, URI: f.public.of(c.Request), Body: body, Header: c.Request.Header}
 	// The URI is what the operator typed into HubSpot: it tells a wrong public_url.
+	signed := Signed{Method: c.Request.Method, URI: f.public.of(c.Request), Body: body, Header: c.Request.Header}
+	secret := source.Secret()
+	if secret == "" {
+		return f.refused(c, name, unsaid(signed.URI), noSecret())
+	}
 	return f.refused(c, name, signed.URI, Verify(signed, secret, source.Signatures, f.Now()))
 }

@@ -43,7 +43,7 @@ type Options struct {
 	// PublicURL is the address callers use, without the path: https://in.example.com. Two of
 	// HubSpot's signatures cover it. "" takes what the request says.
 	PublicURL string
-	// TrustedProxies are the addresses (CIDR) whose X-Forwarded-For is believed; none.
+	// TrustedProxies are the addresses (CIDR) whose X-Forwarded-For, -Proto and -Host are believed; none.
 	TrustedProxies []string
 
 	// Where, Replay, Rerun and Balances answer for the process; nil: this process does not
@@ -76,10 +76,13 @@ type Source struct {
 	// Kind is hubspot for a HubSpot app's webhooks, hook for JSON of any shape, website for pages;
 	// "" for anything else.
 	Kind string
-	// Secret gives the app's client secret; nil or "" demands a key instead of a signature.
+	// Secret gives the app's client secret, "" while it cannot be read; nil demands a key instead of
+	// a signature.
 	Secret func() string
 	// Signatures lists the schemes taken: v1, v2, v3. Empty takes all three.
 	Signatures []string
+	// Workflow is what the account's workflows show.
+	Workflow WorkflowProof
 
 	// Rate is of all that is proven without a key of ours; the zero one is Limits.Rate.
 	Rate Rate
@@ -177,7 +180,7 @@ func Handler(o Options) (http.Handler, error) {
 	if o.Appender == nil || o.Keys == nil {
 		return nil, errors.New("ingest: an appender and keys are needed")
 	}
-	public, err := parsePublicURL(o.PublicURL)
+	public, err := parsePublicURL(o.PublicURL, o.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +219,9 @@ func (f *front) routes() (http.Handler, error) {
 	e.POST("/v1/ingest/crm", f.keyed("/v1/ingest/crm", ScopeIngest, f.crm))
 	e.POST("/v1/events", f.keyed("/v1/events", ScopeIngest, f.events))
 	e.POST("/v1/ingest/hubspot/:source", f.limited("/v1/ingest/hubspot/:source", f.hubspot))
+	const workflow = "/v1/ingest/hubspot/:source/workflow"
+	e.POST(workflow, f.limited(workflow, f.workflow))
+	e.GET(workflow, f.limited(workflow, f.workflow))
 	e.POST("/v1/ingest/hook/:source", f.limited("/v1/ingest/hook/:source", f.hook))
 	e.GET("/t.js", f.open("/t.js", f.pageScript))
 	e.HEAD("/t.js", f.open("/t.js", f.pageScript))

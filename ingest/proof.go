@@ -56,18 +56,7 @@ func (f *front) proven(c *gin.Context, r *request, source string, p Proof, body 
 	h := c.Request.Header
 	switch p.Scheme {
 	case "", ProofKey:
-		key, err := f.bearer(h)
-		if err != nil {
-			return err
-		}
-		r.key = key
-		switch {
-		case !key.Has(ScopeIngest):
-			return wrongScope(ScopeIngest)
-		case key.Source != "" && key.Source != source:
-			return fail(CodeScope, "this key is bound to another source")
-		}
-		return nil
+		return f.boundKey(c, r, source)
 	case ProofCertificate:
 		return p.certified(c.Request)
 	}
@@ -86,6 +75,22 @@ func (f *front) proven(c *gin.Context, r *request, source string, p Proof, body 
 		return shown(h.Get(p.Header), secret, p.Header+" does not hold the secret of this source")
 	}
 	return p.verify(Signed{Method: c.Request.Method, URI: f.public.of(c.Request), Body: body, Header: h}, secret, f.Now())
+}
+
+// boundKey wants a key for ingest that is not bound to another source than this.
+func (f *front) boundKey(c *gin.Context, r *request, source string) error {
+	key, err := f.bearer(c.Request.Header)
+	if err != nil {
+		return err
+	}
+	r.key = key
+	switch {
+	case !key.Has(ScopeIngest):
+		return wrongScope(ScopeIngest)
+	case key.Source != "" && key.Source != source:
+		return fail(CodeScope, "this key is bound to another source")
+	}
+	return nil
 }
 
 // shown compares what was shown with what is expected, in a time that tells nothing of either.

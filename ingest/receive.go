@@ -73,7 +73,7 @@ func (f *front) check(way canonical.Way, raw []byte, s wire.Shape, source []byte
 	if it.source == nil {
 		it.source = source
 	}
-	if way == canonical.WayHubSpot {
+	if way == canonical.WayHubSpot || way == canonical.WayWorkflow {
 		return it
 	}
 	if fault := s.Check(way, f.limits.bounds()); fault != nil {

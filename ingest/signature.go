@@ -6,9 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,32 +120,3 @@ var decoded = strings.NewReplacer("%3A", ":", "%2F", "/", "%3F", "?", "%40", "@"
 	"%28", "(", "%29", ")", "%2A", "*", "%2C", ",", "%3B", ";")
 
 func decodeURI(uri string) string { return decoded.Replace(uri) }
-
-// A publicURL is the address that callers use. Zero takes what the request says.
-type publicURL struct{ base string }
-
-func parsePublicURL(s string) (publicURL, error) {
-	if s == "" {
-		return publicURL{}, nil
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return publicURL{}, fmt.Errorf("public_url %q is not an address such as https://in.example.com", s)
-	}
-	return publicURL{strings.TrimSuffix(s, "/")}, nil
-}
-
-// of gives a request's URI as its sender saw it: path and query exactly as they came.
-func (p publicURL) of(r *http.Request) string {
-	path := r.RequestURI
-	if !strings.HasPrefix(path, "/") {
-		path = r.URL.RequestURI()
-	}
-	if p.base != "" {
-		return p.base + path
-	}
-	if r.TLS != nil {
-		return "https://" + r.Host + path
-	}
-	return "http://" + r.Host + path
-}

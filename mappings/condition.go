@@ -47,7 +47,7 @@ type asked struct {
 	Country     string `expr:"country"`
 
 	Source     string `expr:"source"` // the configured source
-	Way        string `expr:"way"`    // crm, events, hubspot, pixel, meta_api, hook
+	Way        string `expr:"way"`    // crm, events, hubspot, pixel, meta_api, hook, workflow
 	Browser    bool   `expr:"browser"`
 	Event      string `expr:"event"`  // the name the source gave
 	Name       string `expr:"name"`   // the canonical name

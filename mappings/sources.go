@@ -17,10 +17,11 @@ const (
 	sectionPixel   = string(canonical.WayPixel)
 	sectionMeta    = string(canonical.WayMeta)
 	sectionHook    = string(canonical.WayHook)
+	sectionFlow    = string(canonical.WayWorkflow)
 	sectionSegment = "segment" // reserved: nothing comes that way yet
 )
 
-var waysIn = []string{sectionHubSpot, sectionCRM, sectionEvents, sectionPixel, sectionMeta, sectionHook, sectionSegment}
+var waysIn = []string{sectionHubSpot, sectionCRM, sectionEvents, sectionPixel, sectionMeta, sectionHook, sectionFlow, sectionSegment}
 
 // tablesOf lists what may stand in a section. What comes from browsers and in vendors'
 // own formats has events only; only what is of any shape needs to be told it.

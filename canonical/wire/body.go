@@ -100,13 +100,13 @@ func (rd *reader) read(b *body) {
 }
 
 // time says which of a body's times is the change: in POST /v1/events occurred_at is; in
-// a CRM body it is when the workflow ran, unless the body says when the change was. A
+// a CRM body and a workflow's it is when the workflow ran, unless the body says when the change was. A
 // deal body and a merge carry the time of the change by either way.
 func (b *body) time(change moment) (at, reported moment) {
 	if change.given {
 		return change, b.occurred
 	}
-	if b.rd.receipt.Way == canonical.WayCRM && (b.kind == lifecycle || b.kind == leadStatus) {
+	if way := b.rd.receipt.Way; (way == canonical.WayCRM || way == canonical.WayWorkflow) && (b.kind == lifecycle || b.kind == leadStatus) {
 		return moment{}, b.occurred
 	}
 	if b.occurred.given {

@@ -119,7 +119,7 @@ func Names(r canonical.Receipt) (property, value string) {
 // hubspot reads one event of an app webhook, completed or bare.
 func (rd *reader) hubspot(n node) {
 	r := &rd.report
-	rd.portal(n)
+	rd.portal(n.whole("portalId"))
 	w := n.notice()
 	r.Event = w.object + "." + w.change
 	rd.happened(n.when("occurredAt"), moment{})
@@ -154,12 +154,11 @@ func (rd *reader) hubspot(n node) {
 }
 
 // portal ties the event to the CRM account of its own portal.
-func (rd *reader) portal(n node) {
-	id, ok := n.whole("portalId")
-	if ok {
+func (rd *reader) portal(id int64, given bool) {
+	if given {
 		rd.property("portal_id", id)
 	}
-	account, known := rd.settings.of(id, ok)
+	account, known := rd.settings.of(id, given)
 	if !known {
 		rd.fail(CodePortal, "portalId", "no configured source has this portal")
 		return
@@ -241,7 +240,6 @@ func (rd *reader) propertyChange(n node, object string) {
 // (hubspot.md §10, inferred). A stage that HubSpot gave by itself is none, such as that of a
 // contact which an upsert made, though it is told as the app's change too.
 func (rd *reader) echo(n node, stage string) bool {
-	app := rd.settings.Apps[first(rd.settings.Account, defaultAccount)]
 	said := func(key string) string { // without taking it: housekeeping keeps it
 		switch v := n.f[key].(type) {
 		case string:
@@ -251,7 +249,12 @@ func (rd *reader) echo(n node, stage string) bool {
 		}
 		return ""
 	}
-	by, id := said("changeSource"), said("sourceId")
+	return rd.wrote(stage, said("changeSource"), said("sourceId"))
+}
+
+// wrote is true for a stage of this router's that its own app set.
+func (rd *reader) wrote(stage, by, id string) bool {
+	app := rd.settings.Apps[first(rd.settings.Account, defaultAccount)]
 	id = id[strings.LastIndex(id, ":")+1:] // also "appId:9001"
 	return app.ID != 0 && slices.Contains(app.Stages, stage) && (by == "INTEGRATION" || by == "API") && id == strconv.FormatInt(app.ID, 10)
 }

@@ -112,6 +112,8 @@ func Read(r canonical.Receipt, s Settings) (canonical.Report, *Problem) {
 		rd.meta(n)
 	case canonical.WayHook:
 		rd.hook(n)
+	case canonical.WayWorkflow:
+		rd.workflow(n)
 	default:
 		rd.fail(CodeUnknownWay, "", "no reading for this way in")
 	}

@@ -114,13 +114,9 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 	for name, s := range r.cfg.Sources {
 		src := ingest.Source{Signatures: s.Signatures, Rate: rateOf(s.Rate, s.Burst)}
 		if s.Kind == "hubspot" {
-			src.Kind = "hubspot"
-			read := s.ClientSecret.Reader()
-			src.Secret = func() string {
-				v, err := read()
-				r.health.Set("source "+name+" client_secret", err)
-				return v
-			}
+			src.Kind = ingest.KindHubSpot
+			src.Secret = r.sourceSecret(name, "client_secret", s.ClientSecret)
+			src.Workflow = ingest.WorkflowProof{Scheme: s.Workflow.Scheme, Name: s.Workflow.Name, Secret: r.sourceSecret(name, "workflow.secret", s.Workflow.Secret)}
 		}
 		if s.Kind == ingest.KindHook {
 			src.Kind, src.Proof, src.Allow = ingest.KindHook, r.proof(name, s.Auth), networks(s.Allow)
@@ -158,18 +154,26 @@ func pagesOf(s config.Source) ingest.Site {
 	return out
 }
 
+// sourceSecret reads a secret of a source, and tells while it cannot be read; nil where there is none.
+func (r *router) sourceSecret(source, setting string, secret config.Secret) func() string {
+	if secret == "" {
+		return nil
+	}
+	read := secret.Reader()
+	return func() string {
+		v, err := read()
+		r.health.Set("source "+source+" "+setting, err)
+		return v
+	}
+}
+
 // proof says what the sender of a hook has to show.
 func (r *router) proof(source string, a config.Auth) ingest.Proof {
 	p := ingest.Proof{
 		Scheme: a.Scheme, User: a.User, Header: a.Header, Subjects: a.Subjects, Algorithm: a.Algorithm, Encoding: a.Encoding, Prefix: a.Prefix, Field: a.Field, Signs: a.Signs,
 		Timestamp: ingest.Timestamp{Header: a.Timestamp.Header, Field: a.Timestamp.Field, Within: a.Timestamp.Within},
 	}
-	read := a.Secret.Reader()
-	p.Secret = func() string {
-		v, err := read()
-		r.health.Set("source "+source+" auth.secret", err)
-		return v
-	}
+	p.Secret = r.sourceSecret(source, "auth.secret", a.Secret)
 	return p
 }
 

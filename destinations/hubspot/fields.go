@@ -152,7 +152,7 @@ func (d destination) ours(w want) bool {
 // fromHubSpot is true for what HubSpot itself reported: it has it already.
 func fromHubSpot(e canonical.Event) bool {
 	switch e.Way {
-	case canonical.WayHubSpot, canonical.WayCRM:
+	case canonical.WayHubSpot, canonical.WayCRM, canonical.WayWorkflow:
 		return true
 	case canonical.WayEvents: // middleware between HubSpot and us
 		return e.Source == "hubspot" || e.Object.Type == "contact" || e.Object.Type == "company" || e.Object.Type == "deal"

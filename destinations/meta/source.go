@@ -43,7 +43,7 @@ func fromCRM(e *canonical.Event) bool {
 	case "contact", "company", "deal":
 		return e.Way != canonical.WayPixel && e.Way != canonical.WayMeta
 	}
-	return e.Way == canonical.WayCRM || e.Way == canonical.WayHubSpot
+	return e.Way == canonical.WayCRM || e.Way == canonical.WayHubSpot || e.Way == canonical.WayWorkflow
 }
 
 // crmMarked is true for a CRM's event that came in Meta's own format with its mark.

@@ -46,7 +46,7 @@ type HTTP struct {
 	KeyFile   string `yaml:"key_file"`
 	// ClientCAFile holds the authorities whose client certificates are believed: see Auth.
 	ClientCAFile string `yaml:"client_ca_file"`
-	// TrustedProxies are addresses or networks whose X-Forwarded-For is believed.
+	// TrustedProxies are addresses or networks whose X-Forwarded-For, -Proto and -Host are believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	Limits         Limits   `yaml:"limits"`
 }
@@ -127,6 +127,7 @@ type Source struct {
 	Account      string   `yaml:"account"`
 	ClientSecret Secret   `yaml:"client_secret"` // hubspot: of the app whose webhooks these are
 	Signatures   []string `yaml:"signatures"`    // hubspot: v1, v2, v3
+	Workflow     Workflow `yaml:"workflow"`      // hubspot: what the account's workflows show
 	Region       string   `yaml:"region"`
 	Currency     string   `yaml:"currency"`
 	Auth         Auth     `yaml:"auth"`    // hook: how its sender proves who it is
@@ -263,6 +264,7 @@ func (c *Config) Secrets() map[string]Secret {
 	}
 	for n, s := range c.Sources {
 		out["sources."+n+".client_secret"], out["sources."+n+".auth.secret"] = s.ClientSecret, s.Auth.Secret
+		out["sources."+n+".workflow.secret"] = s.Workflow.Secret
 	}
 	for n, d := range c.Destinations {
 		out["destinations."+n+".token"] = d.Token
@@ -305,6 +307,7 @@ func (c *Config) rebase(dir string) {
 	for n, s := range c.Sources {
 		base(&s.ClientSecret)
 		base(&s.Auth.Secret)
+		base(&s.Workflow.Secret)
 		c.Sources[n] = s
 	}
 	for n, d := range c.Destinations {

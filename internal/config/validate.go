@@ -168,12 +168,10 @@ func (c *Config) validateSource(s *destinations.Section, name string, src Source
 	for i, v := range src.Signatures {
 		s.OneOf(fmt.Sprintf("%s.signatures.%d", at, i), v, "v1", "v2", "v3")
 	}
-	switch {
-	case src.Kind == "hubspot" && src.ClientSecret == "":
-		s.Problem(at, "%s needs client_secret: the client secret of the HubSpot app, which signs its webhooks", at)
-	case slices.Contains(sourceKinds, src.Kind) && src.Kind != "hubspot" && src.ClientSecret != "":
+	if slices.Contains(sourceKinds, src.Kind) && src.Kind != "hubspot" && src.ClientSecret != "" {
 		s.Problem(at+".client_secret", "%s.client_secret is only for sources of kind hubspot; other callers use a key", at)
 	}
+	c.validateHubSpot(s, at, src)
 	c.validateHook(s, at, src)
 	rateOf(s, at, "", src.Rate, src.Burst)
 	c.validateWebsite(s, at, src)

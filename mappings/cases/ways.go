@@ -7,7 +7,7 @@ import (
 	"tributary/canonical"
 )
 
-var ways = []string{string(canonical.WayCRM), string(canonical.WayEvents), string(canonical.WayHubSpot), string(canonical.WayPixel), string(canonical.WayMeta), string(canonical.WayHook)}
+var ways = []string{string(canonical.WayCRM), string(canonical.WayEvents), string(canonical.WayHubSpot), string(canonical.WayPixel), string(canonical.WayMeta), string(canonical.WayHook), string(canonical.WayWorkflow)}
 
 // SourceOf is the configured source that a way in belongs to where no key says another.
 func SourceOf(way canonical.Way) string {
@@ -16,7 +16,7 @@ func SourceOf(way canonical.Way) string {
 		return "web"
 	case canonical.WayMeta:
 		return "meta"
-	case canonical.WayCRM, canonical.WayHubSpot, canonical.WayEvents:
+	case canonical.WayCRM, canonical.WayHubSpot, canonical.WayEvents, canonical.WayWorkflow:
 		return "hubspot"
 	}
 	return "api"
