@@ -212,6 +212,9 @@ func (n node) recordID(key string) string {
 func (rd *reader) propertyChange(n node, object string) {
 	r := &rd.report
 	property, value := n.text("propertyName"), n.stage("propertyValue")
+	if value == redacted && n.said("isSensitive") == "true" {
+		value = ""
+	}
 	rd.context(object, n.objectID())
 	r.Subject = canonical.SubjectProperty
 	blank := strings.TrimSpace(value) == "" // clearing a stage is no business event
@@ -234,6 +237,9 @@ func (rd *reader) propertyChange(n node, object string) {
 		r.Property, r.Value = property, value
 	}
 }
+
+// redacted stands in a webhook in place of a sensitive property's value (hubspot.md §1.3).
+const redacted = "REDACTED"
 
 // echo is true for a stage that this router writes, where the account's own app wrote it.
 // HubSpot tells which app wrote, not who used it, so the app must be this router's alone
