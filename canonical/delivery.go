@@ -62,6 +62,8 @@ const (
 	ReasonLedgerExpired    = "ledger_expired"
 	// ReasonEcho: the CRM reports what this router wrote itself.
 	ReasonEcho = "echo"
+	// ReasonHistory: it was imported of the time before the account was connected.
+	ReasonHistory = "history"
 	// ReasonErased: its person asked to be forgotten.
 	ReasonErased = "erased"
 	// ReasonDiscarded: somebody gave up a dead letter or a held item; Who and Detail say who and why.

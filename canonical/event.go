@@ -45,7 +45,10 @@ type Event struct {
 	// IgnoredBy is the place of that rule: file:line.
 	IgnoredBy string `json:"ignored_by,omitempty"`
 	Echo      bool   `json:"echo,omitempty"` // the CRM reports what this router wrote itself
-	Rule      string `json:"rule,omitempty"` // the mapping rule: file:line
+	// History is true for what was imported of the time before the account was connected: a fact
+	// and a stage reached, and sent nowhere.
+	History bool   `json:"history,omitempty"`
+	Rule    string `json:"rule,omitempty"` // the mapping rule: file:line
 
 	Node        NodeID       `json:"node,omitempty"`         // of the person: the strongest identifier given
 	AccountNode NodeID       `json:"account_node,omitempty"` // of the account: company id, else domain

@@ -40,6 +40,7 @@ var (
 		{"ignored", func(r *reader, e *Event) bool { return r.text(&e.Ignored) }},
 		{"ignored_by", func(r *reader, e *Event) bool { return r.text(&e.IgnoredBy) }},
 		{"echo", func(r *reader, e *Event) bool { return r.bool(&e.Echo) }},
+		{"history", func(r *reader, e *Event) bool { return r.bool(&e.History) }},
 		{"rule", func(r *reader, e *Event) bool { return r.text(&e.Rule) }},
 		{"node", func(r *reader, e *Event) bool { return r.node(&e.Node) }},
 		{"account_node", func(r *reader, e *Event) bool { return r.node(&e.AccountNode) }},

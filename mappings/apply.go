@@ -48,7 +48,8 @@ func (m *Mapping) Apply(r canonical.Report, rc canonical.Receipt) Result {
 		named = m.named(&r, &rc, near)
 	case canonical.SubjectLeadStatus, canonical.SubjectProperty, canonical.SubjectAssociation:
 		named = m.recordName(&r, near)
-		named.nothing = named.nothing || rc.Browser // what a CRM says cannot come from a browser
+		// What a CRM says cannot come from a browser, and since when a tie that was found is there, nobody knows.
+		named.nothing = named.nothing || rc.Browser || r.Subject == canonical.SubjectAssociation && rc.Pulled() == canonical.PulledByReconcile
 		if !named.nothing && r.OccurredAt.IsZero() {
 			return Result{Quarantine: &Quarantine{CodeBadTime, "the report does not say when it happened"}}
 		}
@@ -265,7 +266,7 @@ func event(r *canonical.Report, rc *canonical.Receipt) *canonical.Event {
 		Source: rc.Source, Way: rc.Way, Reported: r.Event, Object: r.Object, Pipeline: r.Pipeline, RawStage: r.RawStage,
 		Identifiers: r.Identifiers, Contact: r.Contact, Company: r.Company, Contacts: r.Contacts,
 		Touch: touchOf(r), Revenue: r.Revenue, Consent: r.Consent, Browser: r.Browser, Properties: r.Properties,
-		ReceiptID: rc.ID, Echo: r.Echo, Deal: r.Deal,
+		ReceiptID: rc.ID, Echo: r.Echo, Deal: r.Deal, History: rc.Pulled() == canonical.PulledByImport,
 	}
 	switch a := r.Association; {
 	case r.Subject == canonical.SubjectProperty && r.Property == "hs_pipeline_stage":

@@ -27,6 +27,8 @@ func refuse(s situation) string {
 	switch {
 	case s.event.Ignored != "":
 		return canonical.ReasonIgnored
+	case s.event.History:
+		return canonical.ReasonHistory
 	case s.event.Echo:
 		return canonical.ReasonEcho
 	case s.mode == Disabled:

@@ -143,7 +143,7 @@ func (r *run) jobsOf(jobs []job, rec eventlog.Record) ([]job, error) {
 		return nil, unknownRecord(rec)
 	}
 	switch rec.Type {
-	case eventlog.TypeFate, eventlog.TypeJob, eventlog.TypeMapping:
+	case eventlog.TypeFate, eventlog.TypeJob, eventlog.TypeMapping, eventlog.TypeCRMSync:
 	case eventlog.TypeEvent:
 		jobs = append(jobs, job{})
 		j := &jobs[len(jobs)-1]

@@ -203,7 +203,7 @@ func TestTokenInfoIsForStaticTokens(t *testing.T) {
 func TestVersionsOfPaths(t *testing.T) {
 	b := newHubSpot(t, HubSpotAccount{EventDefinitions: []string{"touch"}})
 	for path, status := range map[string]int{
-		"/crm/v3/objects/contacts/1": 404, "/crm/v3/properties/contacts": 200, "/crm/v3/pipelines/deals": 200, "/crm/objects/2026-09/contacts": 404,
+		"/crm/v3/objects/contacts/1": 404, "/crm/v3/properties/contacts": 200, "/crm/v3/pipelines/deals": 200, "/crm/objects/2026-09/contacts": 200,
 		"/crm/properties/2026-09/contacts": 200, "/crm/pipelines/2025-09/deals": 200, "/account-info/v3/details": 200,
 		"/crm/v1/properties/contacts": 404, "/crm/v4/properties/contacts": 404, "/crm/v2/pipelines/deals": 404, "/crm/properties/2026-04/contacts": 404,
 		"/crm/properties/2027-03/contacts": 404, "/account-info/v1/details": 404, "/crm/v4/objects/contacts/1": 404, "/crm/v3/owners": 200,

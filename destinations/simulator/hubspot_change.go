@@ -203,6 +203,7 @@ func (h *hubSpotServer) associate(a, b *record, primary, remove bool, ch Change)
 	}
 	h.note("link", linkLine{a.Type, a.ID, b.Type, b.ID, primary, remove})
 	for _, side := range [2][2]*record{{a, b}, {b, a}} {
+		h.countLinks(side[0], side[1].Type, ch)
 		h.emit(fact{object: side[0].Type, action: "associationChange", from: side[0].ID, to: side[1].ID, toType: side[1].Type, removed: remove, primary: primary}, ch)
 	}
 	if a.Type == companies && b.Type == contacts {
@@ -223,6 +224,20 @@ func (h *hubSpotServer) associate(a, b *record, primary, remove bool, ch Change)
 			h.syncStage(reference{deals, side[0].ID}, []string{side[1].Type}, h.stageOfDeal(side[0]), ch)
 		}
 	}
+}
+
+// countLinks writes how many records of a type one is tied to, where it has a property for
+// that, so that a tie changes the record.
+func (h *hubSpotServer) countLinks(r *record, to string, ch Change) {
+	name := "num_associated_" + to
+	if p, ok := h.crm.property(r.Type, name); !ok || !p.Modification.ReadOnlyValue {
+		return
+	}
+	h.shade(r)
+	v := ch.version()
+	v.Source, v.SourceID = "CALCULATED", ""
+	h.crm.write(r, name, strconv.Itoa(len(h.crm.linked(reference{r.Type, r.ID}, to))), v)
+	h.keep(r)
 }
 
 type linkLine struct {
@@ -262,6 +277,9 @@ func (h *hubSpotServer) merge(winner, loser *record, newID int64, ch Change) (*r
 		h.keep(gone)
 	}
 	h.crm.names(survivor)
+	was := ch.version()
+	was.Value = survivor.Props["hs_merged_object_ids"]
+	survivor.History["hs_merged_object_ids"] = append(survivor.History["hs_merged_object_ids"], was)
 	survivor.happened(ch.At, "merged", fmt.Sprintf("Merged %s %d into %d", h.crm.one(loser.Type), loser.ID, survivor.ID))
 	survivor.Seen = h.sim.now()
 	h.keep(survivor)
@@ -366,7 +384,7 @@ func (m *crm) names(r *record) {
 // remove archives a record and tells of it; restoring undoes it.
 func (h *hubSpotServer) remove(r *record, ch Change) {
 	h.crm.unindex(r)
-	r.Archived = true
+	r.Archived, r.Binned = true, ch.At
 	h.keep(r)
 	h.emit(fact{object: r.Type, action: "deletion", record: r.ID, flag: "DELETED"}, ch)
 }

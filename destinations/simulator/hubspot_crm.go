@@ -20,6 +20,7 @@ type record struct {
 	Updated  time.Time            `json:"updated"`
 	Seen     time.Time            `json:"seen"` // last written, by our clock: search lags behind it
 	Archived bool                 `json:"archived,omitempty"`
+	Binned   time.Time            `json:"binned,omitzero"`  // when it was archived
 	Merged   int64                `json:"merged,omitempty"` // into which record
 	Absorbed []int64              `json:"absorbed,omitempty"`
 	Moments  []moment             `json:"moments,omitempty"` // what befell it, for the timeline
@@ -397,6 +398,9 @@ func (m *crm) body(r *record, names []string) map[string]any {
 	out := map[string]any{
 		"id": strconv.FormatInt(r.ID, 10), "properties": props, "createdAt": stamp(r.Created), "updatedAt": stamp(r.Updated), "archived": r.Archived,
 		"url": fmt.Sprintf("https://app.hubspot.com/contacts/%d/record/%s/%d", m.account.PortalID, m.typeID(r.Type), r.ID),
+	}
+	if r.Archived && !r.Binned.IsZero() {
+		out["archivedAt"] = stamp(r.Binned)
 	}
 	return out
 }

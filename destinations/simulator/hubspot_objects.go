@@ -27,6 +27,8 @@ func (h *hubSpotServer) serveObjects(c *call, rest []string) (answer, *hubSpotEr
 	}
 	what := c.method + " " + strings.Join(rest[1:], "/")
 	switch what {
+	case "GET ":
+		return h.listObjects(c, object)
 	case "POST ":
 		return h.createOne(c, object)
 	case "POST batch/read":

@@ -90,7 +90,7 @@ var standardProperties = map[string][]string{
 		"dealname string", "dealstage string", "pipeline string", "amount number", "closedate datetime", "dealtype string", "deal_currency_code string", "description string",
 		"hubspot_owner_id string", "hs_is_closed bool !", "hs_is_closed_won bool !", "hs_deal_stage_probability number !", "hs_closed_amount number !",
 		"amount_in_home_currency number !", "hs_mrr number !", "hs_arr number !", "hs_tcv number !", "hs_acv number !", "hs_object_id number !",
-		"createdate datetime !", "hs_lastmodifieddate datetime !", "hs_merged_object_ids string !",
+		"createdate datetime !", "hs_lastmodifieddate datetime !", "hs_merged_object_ids string !", "num_associated_contacts number !",
 	},
 	notes: {
 		"hs_timestamp datetime", "hs_note_body string", "hubspot_owner_id string", "hs_attachment_ids string", "hs_object_id number !", "hs_createdate datetime !",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Made is a record that a story puts into the CRM by hand.
@@ -170,7 +171,9 @@ func (s *Simulator) Restore(object string, id int64, ch Change) error {
 		if r == nil || !r.Archived || r.Merged != 0 || r.Props["hs_object_id"] == "" {
 			return fmt.Errorf("%s %d is not in the bin", object, id)
 		}
-		r.Archived = false
+		r.Archived, r.Binned = false, time.Time{}
+		r.Updated = ch.At
+		r.Props[modifiedOf(r.Type)] = stamp(ch.At)
 		h.crm.put(r)
 		h.keep(r)
 		h.emit(fact{object: r.Type, action: "restore", record: r.ID}, ch)

@@ -37,6 +37,7 @@ const (
 	TypeReplay   = "replay"
 	TypeJob      = "job"
 	TypeMapping  = "mapping"
+	TypeCRMSync  = "crm_sync"
 )
 
 // Schema is the version of every record type written today.

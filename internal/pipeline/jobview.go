@@ -88,6 +88,14 @@ func (v *JobView) Apply(records []eventlog.Record) error {
 	folded := map[string]KeptJob{}
 	var held []string
 	for _, r := range records {
+		if r.Type == eventlog.TypeCRMSync {
+			stamp, err := v.sync(b, r)
+			if err != nil {
+				return err
+			}
+			held = append(held, stamp)
+			continue
+		}
 		if r.Type != eventlog.TypeJob {
 			continue
 		}
@@ -242,4 +250,28 @@ func (v *JobView) each(visit func(KeptJob) bool) error {
 		}
 	}
 	return it.Error()
+}
+
+// A KeptSync is how far a CRM account's sync is, with the place of the record that says so.
+type KeptSync struct {
+	State canonical.CRMSync
+	At    canonical.Position
+}
+
+// sync folds how far one account's sync is.
+func (v *JobView) sync(b *pebble.Batch, r eventlog.Record) (stamp string, err error) {
+	s, err := decode[canonical.CRMSync](r)
+	if err != nil {
+		return "", err
+	}
+	cur, had, err := load[KeptSync](b, v.key("s", s.Account))
+	if err != nil || had && s.Seq <= cur.State.Seq {
+		return "", err // somebody else's was first
+	}
+	return s.Stamp, store(b, v.key("s", s.Account), KeptSync{State: s, At: canonical.Position{Partition: r.Partition, Offset: r.Offset}})
+}
+
+// Sync gives how far an account's sync is; false: nobody began.
+func (v *JobView) Sync(account string) (KeptSync, bool, error) {
+	return load[KeptSync](v.db, v.key("s", account))
 }

@@ -10,6 +10,7 @@ type Metrics struct {
 	cache    *prometheus.CounterVec
 	withheld *prometheus.CounterVec
 	claims   *prometheus.CounterVec
+	syncMetrics
 }
 
 // NewMetrics registers the stages' metrics.
@@ -31,6 +32,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "tributary_identity_links_withheld_total", Help: "Links between identifiers that were left out (never_link_patterns) or said weak (shared_mailboxes) for a list's sake.",
 		}, []string{"reason"}),
 	}
+	m.syncMetrics = newSyncMetrics(r)
 	m.claims = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tributary_claims_differ_total", Help: "Events of which the sender said another canonical name (tracklayer_stage and the like) than the mapping gave, by source.",
 	}, []string{"source"})
