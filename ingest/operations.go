@@ -32,6 +32,7 @@ var tags = []openapi.Tag{
 	{Name: "mapping", Says: "Which mapping is live, and what another would do."},
 	{Name: "identity", Says: "Who is who."},
 	{Name: "warehouse", Says: "Asking ClickHouse."},
+	{Name: "hubspot", Says: "What HubSpot changed, and what of it webhooks told."},
 	{Name: "process", Says: "The process itself."},
 }
 

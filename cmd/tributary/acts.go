@@ -107,7 +107,7 @@ func actError(err error) (ingest.Code, string) {
 		return ingest.CodeDestination, unknown.Error()
 	case errors.Is(err, pipeline.ErrNoJob):
 		return ingest.CodeNoReplay, "no replay has this id; ClickHouse keeps old ones in v_replay_jobs"
-	case errors.Is(err, pipeline.ErrWrongState):
+	case errors.Is(err, pipeline.ErrWrongState), errors.Is(err, pipeline.ErrImporting):
 		return ingest.CodeState, err.Error()
 	case errors.Is(err, pipeline.ErrNoLetter):
 		return ingest.CodeNoLetter, "the event has no state at this destination"

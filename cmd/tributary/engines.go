@@ -15,6 +15,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"tributary/canonical"
+	"tributary/canonical/wire"
 	"tributary/destinations/delivery"
 	"tributary/identity"
 	"tributary/identity/pebblestore"
@@ -247,7 +249,12 @@ func (r *router) openState(context.Context) error {
 	if r.index, err = pipeline.OpenIndex(db, "index\x00"); err != nil {
 		return err
 	}
-	r.jobView, err = pipeline.OpenJobView(db, "jobs\x00")
+	if r.jobView, err = pipeline.OpenJobView(db, "jobs\x00"); err != nil {
+		return err
+	}
+	r.heard, err = pipeline.OpenHeard(db, "heard\x00", func(rc canonical.Receipt) (wire.Notice, bool) {
+		return wire.NoticeOf(rc, r.settings(rc.Source))
+	})
 	return err
 }
 

@@ -21,8 +21,8 @@ import (
 )
 
 func importCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "import", Short: "Bring in what happened elsewhere, from a file"}
-	c.AddCommand(importEventsCommand(o))
+	c := &cobra.Command{Use: "import", Short: "Bring in what happened elsewhere, from a file or from HubSpot"}
+	c.AddCommand(importEventsCommand(o), importHubSpotCommand(o))
 	return c
 }
 

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "answer in JSON")
 	root.AddCommand(
 		initCommand(o), keysCommand(o), serveCommand(o), checkCommand(o), mappingCommand(o),
-		replayCommand(o), backfillCommand(o), deadlettersCommand(o), receiptCommand(o), eventCommand(o), destinationsCommand(o), identityCommand(o), importCommand(o), reportCommand(o), sqlCommand(o), logCommand(o),
+		replayCommand(o), backfillCommand(o), deadlettersCommand(o), receiptCommand(o), eventCommand(o), destinationsCommand(o), identityCommand(o), importCommand(o), hubspotCommand(o), reportCommand(o), sqlCommand(o), logCommand(o),
 		versionCommand(o), simulateCommand(o), demoCommand(o), benchCommand(o),
 	)
 	return execute(ctx, root)

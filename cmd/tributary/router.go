@@ -65,6 +65,8 @@ type router struct {
 	replay  *pipeline.Replay
 	jobs    *pipeline.Jobs
 	jobView *pipeline.JobView
+	heard   *pipeline.Heard
+	syncs   map[string]*pipeline.Sync
 	letters *pipeline.DeadLetters
 	books   *pipeline.Books
 	counts  *pipeline.Counts // nil: no destination writes counts
@@ -174,6 +176,9 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 		follow("index "+topic, func(ctx context.Context) error { return pipeline.FollowIndex(ctx, r.log, topic, r.index) })
 	}
 	follow("replays", func(ctx context.Context) error { return pipeline.FollowJobs(ctx, r.log, r.topics.Replays, r.jobView) })
+	if len(r.syncs) > 0 {
+		follow("heard", func(ctx context.Context) error { return pipeline.FollowHeard(ctx, r.log, r.topics.Inbound, r.heard) })
+	}
 	if r.counts != nil {
 		follow("counts", func(ctx context.Context) error {
 			return pipeline.FollowCounts(ctx, r.log, r.counts, r.warehouse)
@@ -191,6 +196,9 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 	keep("resolve", r.resolve.Run)
 	for _, f := range r.fetches {
 		keep("fetch "+f.Account, f.Run)
+	}
+	for _, s := range r.syncs {
+		keep("sync "+s.Account, s.Run)
 	}
 	for name, l := range r.lanes {
 		keep("destination "+name, l.Run)

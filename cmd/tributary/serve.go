@@ -240,6 +240,7 @@ func (r *router) mount(g gin.IRouter, auth func(ingest.Scope) gin.HandlerFunc) {
 	r.mountActs(g, auth)
 	r.mountMapping(g, auth)
 	r.mountIdentity(g, auth)
+	r.mountSync(g, auth)
 }
 
 // onDestination lets an operator act on a destination, in every process. The body, if

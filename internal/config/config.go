@@ -119,6 +119,17 @@ type Account struct {
 	AppID    int64   `yaml:"app_id"`   // of the app whose token this router writes with, and nobody else: its own changes are then recognised
 	Currency string  `yaml:"currency"` // of deals that name none
 	Region   string  `yaml:"region"`   // ISO country of phone numbers without a country code
+	// ReconcileEvery is how often its changes are compared with what webhooks told; nil: every hour,
+	// 0: only when asked.
+	ReconcileEvery *time.Duration `yaml:"reconcile_every"`
+}
+
+// Reconciles is how often an account's changes are compared by themselves; 0: not.
+func (a Account) Reconciles() time.Duration {
+	if a.ReconcileEvery == nil {
+		return time.Hour
+	}
+	return *a.ReconcileEvery
 }
 
 // A Source is a configured way in.

@@ -149,6 +149,9 @@ func (c *Config) validateAccount(s *destinations.Section, name string, a Account
 	if a.PortalID < 0 {
 		s.Problem(at+".portal_id", "%s.portal_id must not be negative", at)
 	}
+	if every := a.Reconciles(); every != 0 && (every < time.Minute || every > 7*24*time.Hour) {
+		s.Problem(at+".reconcile_every", "%s.reconcile_every is %v: it must be from 1m to 168h, or 0s for only when asked", at, every)
+	}
 	if a.AppID < 0 {
 		s.Problem(at+".app_id", "%s.app_id must not be negative", at)
 	}
