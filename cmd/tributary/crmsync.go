@@ -21,7 +21,7 @@ import (
 )
 
 // buildSyncs makes a sync of every HubSpot account that can be read and whose webhooks come in.
-func (r *router) buildSyncs(metrics *pipeline.Metrics) map[string]*pipeline.Sync {
+func (r *router) buildSyncs(metrics *pipeline.Metrics, reads *hubspotcrm.Metrics) map[string]*pipeline.Sync {
 	out := map[string]*pipeline.Sync{}
 	for _, name := range sortedKeys(r.cfg.Accounts) {
 		a := r.cfg.Accounts[name]
@@ -38,6 +38,7 @@ func (r *router) buildSyncs(metrics *pipeline.Metrics) map[string]*pipeline.Sync
 		account, headroom := r.budgets.fetch(a, name)
 		out[name] = &pipeline.Sync{Log: r.log, Topics: r.topics, Prefix: r.cfg.Log.Prefix, Account: name, Portal: a.PortalID, Source: source,
 			CRM: &hubspotcrm.Client{BaseURL: crmURL(a), Budget: account, Headroom: headroom, HTTP: delivery.NewClient(a.BaseURL != ""), Token: cred.secret, Answered: cred.answered,
+				Low: true, Account: name, Metrics: reads,
 				Further: func(object string) []string { return r.mapping.Load().ReadProperties(object) }},
 			View: r.jobView, Heard: r.heard, People: r.view, Watched: func(object string) []string { return r.mapping.Load().WatchedProperties(object) },
 			Every: a.Reconciles(), Owner: r.instance, Health: r.health, Logger: r.logger, Metrics: metrics}

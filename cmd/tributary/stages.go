@@ -194,7 +194,7 @@ func (r *router) buildStages() {
 		}
 		r.fetches = append(r.fetches, f)
 	}
-	r.syncs = r.buildSyncs(metrics)
+	r.syncs = r.buildSyncs(metrics, reads)
 	r.record = &pipeline.Record{Log: r.log, Topics: r.topics, Prefix: prefix, Warehouse: r.warehouse, View: r.view, DB: r.state,
 		Seal: r.sealer.Seal, Health: r.health, Logger: r.logger, Metrics: metrics}
 	r.guards = &pipeline.Guards{Log: r.log, Topics: r.topics, View: r.view, Want: r.cfg.Identity.Guards(), Owner: r.instance, Health: r.health, Logger: r.logger}

@@ -165,16 +165,16 @@ func (w *syncing) complete(ctx context.Context, bare []canonical.Receipt) ([]can
 	}
 	var out []canonical.Receipt
 	for _, rc := range bare {
-		kind, id, _ := wire.Wants(rc)
+		kind, id, at := wire.Wants(rc)
 		if kind == "" {
 			out = append(out, rc)
 			continue
 		}
-		list, there := objects.of(kind, id)
+		list, there := objects.of(kind, id, at)
 		if !there {
 			continue
 		}
-		rc.Completion = &canonical.Completion{ReadAt: objects.read(kind, id), Objects: list}
+		rc.Completion = &canonical.Completion{ReadAt: objects.read(kind, id), Objects: list, Stage: objects.stages[rc.ID]}
 		out = append(out, rc)
 	}
 	return out, nil
