@@ -83,7 +83,7 @@ func Properties(objectType string) []string {
 		return []string{
 			"email", "hs_additional_emails", "phone", "mobilephone", "firstname", "lastname", "city", "state", "zip", "country", "jobtitle",
 			"lifecyclestage", "hs_lead_status", "hs_facebook_click_id", "hs_google_click_id", "associatedcompanyid", "hubspot_owner_id",
-			"hs_legal_basis",
+			"hs_legal_basis", "hs_merged_object_ids",
 		}
 	case "company":
 		return []string{"domain", "name", "hubspot_owner_id", "hs_is_target_account", "hs_ideal_customer_profile", "hs_parent_company_id", "lifecyclestage"}

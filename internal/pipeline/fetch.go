@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -45,6 +47,7 @@ type Fetch struct {
 	Metrics *Metrics
 	View    *identity.View // nil: nobody is erased
 
+	got    int   // reads that were answered
 	erased int64 // how far erasures were looked at, of the cache
 	cache  *lru.Cache[objectKey, cached]
 }
@@ -191,6 +194,7 @@ func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (object
 	}
 	name := "fetch " + s.Account
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		before := s.got
 		objects, err := s.read(ctx, bare)
 		if err == nil {
 			s.Health.Set(name, nil)
@@ -198,6 +202,9 @@ func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (object
 		}
 		if ctx.Err() != nil {
 			return newObjectSet(), ctx.Err()
+		}
+		if s.got > before { // it answers for some: what it did is in the cache
+			wait = time.Second
 		}
 		after, what := wait, "it is tried again by itself"
 		var t trouble
@@ -239,15 +246,55 @@ func (o objectSet) of(kind, id string, at time.Time) ([]canonical.ReadObject, bo
 	if !ok {
 		return nil, false
 	}
-	list := []canonical.ReadObject{c.object.At(at)}
+	it := o.inOldOrder(c.object.At(at))
+	list := []canonical.ReadObject{it}
 	for _, to := range []string{"contact", "company"} {
-		for _, other := range nearest(c.object.Associated[to]) {
+		for _, other := range nearest(it.Associated[to]) {
 			if a, ok := o.found[objectKey{to, other}]; ok {
 				list = append(list, a.object)
 			}
 		}
 	}
 	return list, true
+}
+
+// inOldOrder lists a deal's contacts by the oldest id that each has had: a merge gives its survivor a
+// new one, and whoever came first of a deal's contacts before it does so after.
+func (o objectSet) inOldOrder(it canonical.ReadObject) canonical.ReadObject {
+	contacts := it.Associated["contact"]
+	if it.Type != "deal" || len(contacts) < 2 {
+		return it
+	}
+	oldest := map[string]string{}
+	for _, id := range contacts {
+		oldest[id] = id
+		for old := range strings.SplitSeq(o.found[objectKey{"contact", id}].object.Properties["hs_merged_object_ids"], ";") {
+			if old = strings.TrimSpace(old); old != "" && earlierID(old, oldest[id]) {
+				oldest[id] = old
+			}
+		}
+	}
+	contacts = slices.Clone(contacts)
+	slices.SortStableFunc(contacts, func(a, b string) int {
+		switch {
+		case earlierID(oldest[a], oldest[b]):
+			return -1
+		case earlierID(oldest[b], oldest[a]):
+			return 1
+		}
+		return 0
+	})
+	it.Associated = maps.Clone(it.Associated)
+	it.Associated["contact"] = contacts
+	return it
+}
+
+// earlierID orders record ids, which are numbers without leading zeros.
+func earlierID(a, b string) bool {
+	if len(a) != len(b) {
+		return len(a) < len(b)
+	}
+	return a < b
 }
 
 // nearest are the associated objects whose own properties are read, the primary first:
@@ -319,7 +366,7 @@ func (s *Fetch) load(ctx context.Context, need map[objectKey]time.Time, set obje
 	missing, hits := map[string][]string{}, 0
 	for k, at := range need {
 		c, ok := s.cache.Get(k)
-		if ok && c.read.After(at) {
+		if ok && c.read.After(at.Add(skew)) {
 			set.found[k] = c
 			hits++
 			s.Metrics.looked(s.Account, k.kind, "hit")
@@ -342,6 +389,10 @@ func (s *Fetch) load(ctx context.Context, need map[objectKey]time.Time, set obje
 	}
 	return nil
 }
+
+// skew is by how much HubSpot's clock and ours may differ: what was read so shortly after a change
+// may still be older.
+const skew = 2 * time.Second
 
 // apart reads objects of one kind. Where the CRM refuses the request, it halves the ids
 // until the one stands alone that cannot be read: it must not hold up the others for ever.
@@ -400,6 +451,7 @@ func (s *Fetch) fresh(ctx context.Context, kind string, ids []string, set object
 		return err
 	}
 	s.Metrics.read(s.Account, "crm", len(found))
+	s.got++
 	var present []string
 	for _, id := range ids {
 		if _, ok := found[id]; ok {
