@@ -132,8 +132,8 @@ type unpacked struct {
 func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.z.Read(p)
 	u.n += n
-	if u.n > ratioMatters && u.n > maxRatio*u.packed.n {
-		return 0, fail(CodeTooLarge, fmt.Sprintf("the body unpacks to more than %d times its size", maxRatio))
+	if u.n > RatioMatters && u.n > MaxRatio*u.packed.n {
+		return 0, fail(CodeTooLarge, fmt.Sprintf("the body unpacks to more than %d times its size", MaxRatio))
 	}
 	if u.held != nil {
 		if err := u.held.take(n); err != nil {

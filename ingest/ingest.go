@@ -115,10 +115,10 @@ type Limits struct {
 	WriteAnswer time.Duration // for the answer to a body that took longer: 60 s
 }
 
-// Limits that are not set by anybody.
+// Bounds of what gzip unpacks to, which nobody sets.
 const (
-	maxRatio     = 100     // how many times its size a body may unpack to
-	ratioMatters = 1 << 20 // once it unpacked to this
+	MaxRatio     = 100     // how many times its size a body may unpack to
+	RatioMatters = 1 << 20 // once it unpacked to this
 )
 
 func (l Limits) withDefaults() Limits {

@@ -90,7 +90,7 @@ func TestTheMetricsAreListed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range regexp.MustCompile(`(?:Name:\s+|NewDesc\()"(tributary_[a-z_]+)"`).FindAllStringSubmatch(string(text), -1) {
+			for _, m := range regexp.MustCompile(`(?:Name:\s+|NewDesc\(|gauge\()"(tributary_[a-z_]+)"`).FindAllStringSubmatch(string(text), -1) {
 				made = append(made, m[1])
 			}
 		}

@@ -76,6 +76,16 @@ func TestTheHooksPage(t *testing.T) {
 	s.recorded("SELECT name, event_id, source, way, count() FROM v_events GROUP BY ALL ORDER BY event_id", "invoice_paid in_1 billing hook 1\ninvoice_paid in_2 billing hook 1")
 	s.recorded("SELECT source, count() FROM v_quarantine GROUP BY source", "billing 1")
 	s.until(func() bool { return s.got(simulator.Meta)["InvoicePaid"] == 2 })
+	_, metrics := s.request(http.MethodGet, "/metrics", nil, nil)
+	for _, want := range []string{
+		`tributary_observations_total{way="hook"} 2`, `tributary_delivery_latency_seconds_count{destination="meta"} 2`, `tributary_stage_lag_records{stage="lane.meta"}`,
+		`tributary_stage_oldest_seconds{stage="resolve"}`, `tributary_stage_drain_seconds{stage="resolve"}`, "tributary_log_limit_bytes 2.147483648e+09", "tributary_ingest_queue_bytes 0",
+		"tributary_ingest_durable_seconds_count 3", `tributary_http_rate_limited_total{of="source"} 0`, `code="wrong_address",route="/v1/ingest/hook/:source"} 1`,
+	} {
+		if !strings.Contains(string(metrics), want) {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
 	if strings.Contains(s.err.String(), secret) || strings.Contains(s.err.String(), "ana@example.com") {
 		t.Error("the log holds what it should not")
 	}

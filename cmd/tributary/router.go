@@ -71,6 +71,7 @@ type router struct {
 	books   *pipeline.Books
 	counts  *pipeline.Counts // nil: no destination writes counts
 
+	backlog    *pipeline.Backlog
 	reconcile  *pipeline.Reconcile
 	reconciled *reconciledMetrics
 
@@ -210,6 +211,7 @@ func (r *router) start(ctx context.Context, g *errgroup.Group) error {
 	r.announceVersions(time.Now())
 	r.startAlerts(keep)
 	keep("reconciliation", r.keepReconciled)
+	keep("backlog", r.backlog.Run)
 	return nil
 }
 

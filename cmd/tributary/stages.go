@@ -207,6 +207,14 @@ func (r *router) buildStages() {
 	r.books = &pipeline.Books{Log: r.log, Topics: r.topics, Prefix: prefix, Account: account, Accounts: r.accounts(), Index: r.index, Fates: r.warehouse.Fates, Lanes: r.lanes}
 	r.reconcile = &pipeline.Reconcile{Books: r.books, Warehouse: r.warehouse}
 	r.reconciled = newReconciledMetrics(r.registry)
+	r.backlog = &pipeline.Backlog{Log: r.log, Prefix: prefix, Groups: r.groups()}
+	if r.broker != nil {
+		r.backlog.Size = func(ctx context.Context) (int64, int64, error) {
+			u, err := r.broker.Usage(ctx)
+			return u.Bytes, u.Limit, err
+		}
+	}
+	r.backlog.Register(r.registry)
 }
 
 func crmURL(a config.Account) string {

@@ -14,6 +14,7 @@ type Metrics struct {
 	changes  *prometheus.CounterVec
 	requests *prometheus.HistogramVec
 	halts    *prometheus.GaugeVec
+	latency  *prometheus.HistogramVec
 }
 
 // NewMetrics registers the lanes' metrics.
@@ -29,8 +30,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		halts: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "tributary_destination_halted", Help: "1 while a destination stands still until somebody acts.",
 		}, []string{"destination"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tributary_delivery_latency_seconds", Help: "Time from an event's receipt until the destination had it, without replays.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 4 * 3600, 24 * 3600, 72 * 3600},
+		}, []string{"destination"}),
 	}
-	r.MustRegister(m.changes, m.requests, m.halts)
+	r.MustRegister(m.changes, m.requests, m.halts, m.latency)
 	return m
 }
 
@@ -43,6 +48,13 @@ func (m *Metrics) count(d canonical.Delivery) {
 func (m *Metrics) request(destination string, status int, took time.Duration) {
 	if m != nil && m.requests != nil {
 		m.requests.WithLabelValues(destination, strconv.Itoa(status)).Observe(took.Seconds())
+	}
+}
+
+// arrived counts how long one part of an event was on its way.
+func (m *Metrics) arrived(destination string, took time.Duration) {
+	if m != nil && m.latency != nil {
+		m.latency.WithLabelValues(destination).Observe(max(0, took.Seconds()))
 	}
 }
 

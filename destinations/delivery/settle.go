@@ -52,6 +52,9 @@ func (r *run) settle(ctx context.Context, batch []*send, q destinations.Request,
 			halted = strings.TrimSuffix(o.Reason+": "+o.Detail, ": ")
 		case d.State == canonical.StateDelivered:
 			d.Value, d.Currency = valueOf(q, i), currencyOf(q, i)
+			if s.replayID == "" {
+				r.Metrics.arrived(r.Name, now.Sub(s.item.Event.ReceivedAt))
+			}
 		case d.State == canonical.StateDead:
 			d.Body, d.Match, d.Node = bodyOf(q, i), s.match, tells(s.item)
 		}

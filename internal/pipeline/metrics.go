@@ -1,6 +1,11 @@
 package pipeline
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tributary/canonical"
+	"tributary/internal/warehouse"
+)
 
 // Metrics counts what the stages do. Nil counts nothing.
 type Metrics struct {
@@ -11,6 +16,7 @@ type Metrics struct {
 	withheld *prometheus.CounterVec
 	claims   *prometheus.CounterVec
 	syncMetrics
+	copies *prometheus.CounterVec
 }
 
 // NewMetrics registers the stages' metrics.
@@ -31,12 +37,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tributary_identity_links_withheld_total", Help: "Links between identifiers that were left out (never_link_patterns) or said weak (shared_mailboxes) for a list's sake.",
 		}, []string{"reason"}),
+		copies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_observations_total", Help: "Further copies of events that were there already, by way in: counted, never sent.",
+		}, []string{"way"}),
 	}
 	m.syncMetrics = newSyncMetrics(r)
 	m.claims = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tributary_claims_differ_total", Help: "Events of which the sender said another canonical name (tracklayer_stage and the like) than the mapping gave, by source.",
 	}, []string{"source"})
-	r.MustRegister(m.receipts, m.rows, m.reads, m.cache, m.withheld, m.claims)
+	r.MustRegister(m.receipts, m.rows, m.reads, m.cache, m.withheld, m.claims, m.copies)
 	return m
 }
 
@@ -54,6 +63,17 @@ func (m *Metrics) resolved(rd Reading) {
 func (m *Metrics) recorded(topic string, n int) {
 	if m != nil {
 		m.rows.WithLabelValues(topic).Add(float64(n))
+	}
+}
+
+func (m *Metrics) copied(fates []warehouse.FateRow) {
+	if m == nil {
+		return
+	}
+	for _, f := range fates {
+		if f.Fate == canonical.FateObservation {
+			m.copies.WithLabelValues(string(f.Way)).Inc()
+		}
 	}
 }
 

@@ -123,6 +123,7 @@ func (s *Record) block(ctx context.Context, seen firstSeen, records []eventlog.R
 	for _, r := range records {
 		s.Metrics.recorded(r.Topic, 1)
 	}
+	s.Metrics.copied(b.Fates)
 	return j.keep()
 }
 
