@@ -13,6 +13,7 @@ var vocabularyKeys = keys{
 	{"aliases", "Other words for the name.", is(list(anyWord()))},
 	{"count", "How often it is sent: once, every time, or once for each person.", func() schema { return enum(oftens...) }},
 	{"recycle", "What becomes of a step back to it.", func() schema { return enum(recycles...) }},
+	{"reported_by", "Who may report it: servers only, or browsers too, with the same event id.", func() schema { return enum(reporters...) }},
 	{"rank", "Its place in the funnel, where two names share one or places are left free.", is(wholeNumber(1, maxRank))},
 }
 

@@ -178,7 +178,7 @@ func (c *compiler) browserNames(events map[string]rule) {
 	}
 	slices.SortFunc(lines, func(a, b rule) int { return a.from.line - b.from.line })
 	for _, r := range lines {
-		c.mistake(r.from, "browser_claim", "", "a browser may not claim %s: anybody could make one up; choose form_submitted or a name under other_names", shown(r.name))
+		c.mistake(r.from, "browser_claim", "", "a browser may not claim %s: anybody could make one up; choose form_submitted, a name under other_names, or say reported_by: anybody of it in the vocabulary", shown(r.name))
 	}
 }
 

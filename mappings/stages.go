@@ -17,7 +17,9 @@ import (
 var (
 	meanings = []string{"other", "lead", "opportunity", "revenue", "expansion"}
 	oftens   = []string{once, every, firstPerPerson}
-	recycles = []string{"suppress", canonical.RecycleReport, canonical.RecycleSend}
+	// Who may report a name of the funnel: a browser only where the second is said.
+	reporters = []string{"servers", "anybody"}
+	recycles  = []string{"suppress", canonical.RecycleReport, canonical.RecycleSend}
 )
 
 // How often a name is sent.
@@ -94,7 +96,7 @@ func (c *compiler) funnel(list *yaml.Node) {
 			}
 			written, about = pairs[0].key, pairs[0].value
 			if follow(about).Kind != yaml.MappingNode {
-				c.mistake(c.place(written), "wrong_type", "", "an entry of vocabulary is a name, alone or with what is said of it behind the colon (meaning, aliases, count, recycle, rank); behind %s stands %s",
+				c.mistake(c.place(written), "wrong_type", "", "an entry of vocabulary is a name, alone or with what is said of it behind the colon (meaning, aliases, count, recycle, rank, reported_by); behind %s stands %s",
 					shown(written.Value), kindOf(follow(about)))
 				continue
 			}
@@ -118,7 +120,7 @@ func (c *compiler) funnel(list *yaml.Node) {
 // about reads what is said of one name.
 func (c *compiler) about(node *yaml.Node, word string, n name, before int) name {
 	what := "vocabulary." + word
-	fields := c.fields(node, what, "meaning", "aliases", "count", "recycle", "rank")
+	fields := c.fields(node, what, "meaning", "aliases", "count", "recycle", "rank", "reported_by")
 	if p, ok := fields["meaning"]; ok {
 		n.meaning = c.choice(p.value, "meaning of "+word, meanings)
 	}
@@ -136,6 +138,9 @@ func (c *compiler) about(node *yaml.Node, word string, n name, before int) name 
 		if n.recycle = c.choice(p.value, "recycle of "+word, recycles); n.recycle == recycles[0] {
 			n.recycle = ""
 		}
+	}
+	if p, ok := fields["reported_by"]; ok {
+		n.browser = c.choice(p.value, "reported_by of "+word, reporters) == reporters[1]
 	}
 	if p, ok := fields["rank"]; ok {
 		rank, err := strconv.Atoi(strings.TrimSpace(follow(p.value).Value))
