@@ -26,7 +26,7 @@ func (rd *reader) pixel(n node) {
 	} else if _, there := n.f["ev"]; there {
 		r.Event = n.name("ev")
 	}
-	r.EventID = canonical.EventID(n.key("event_id", "eid"))
+	r.EventID = canonical.EventID(n.key("event_id", "eid", "eventID"))
 	at := n.when("occurred_at", "timestamp", "ts")
 	if !at.given {
 		// A beacon is sent when it happens: its arrival is its time.
