@@ -18,7 +18,8 @@ const (
 	// WayWorkflow is HubSpot's workflow action "Send a webhook": POST and GET
 	// /v1/ingest/hubspot/<source>/workflow (query as a JSON object).
 	WayWorkflow Way = "workflow"
-	WayHook     Way = "hook" // POST /v1/ingest/hook/<source>: JSON of any shape, read as the mapping says
+	WayHook     Way = "hook"    // POST /v1/ingest/hook/<source>: JSON of any shape, read as the mapping says
+	WaySegment  Way = "segment" // POST /v1/track, /v1/batch and the like: one call of Segment's tracking API
 )
 
 // A Receipt is one accepted raw input: one item of a batch, its own bytes exactly as
@@ -31,7 +32,8 @@ type Receipt struct {
 	ReceivedAt time.Time `json:"received_at"`
 	Body       []byte    `json:"body"` // exactly as it arrived (base64 in JSON)
 	// Context is what the request said beside its body and the item needs: user_agent,
-	// ip, pixel_id, test_event_code, event (of a workflow's URL).
+	// ip, pixel_id, test_event_code, event (of a workflow's URL); of a Segment call type, sent_at,
+	// context and integrations, which its route and its batch say of it.
 	Context map[string]string `json:"context,omitempty"`
 	// Completion is set on a completed receipt: the original's body with what was read.
 	Completion *Completion `json:"completion,omitempty"`

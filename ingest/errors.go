@@ -283,6 +283,12 @@ func (e *Error) answerMeta(c *gin.Context, trace string) {
 	c.JSON(e.Status(), gin.H{"error": body})
 }
 
+// answerSegment writes an error with what Segment's clients look for beside our own.
+func (e *Error) answerSegment(c *gin.Context) {
+	e.headers(c)
+	c.JSON(e.Status(), gin.H{"success": false, "message": e.Message, "error": e})
+}
+
 // appendError writes {"code":…,"message":…} behind b.
 func appendError(b []byte, e *Error) []byte {
 	j, err := json.Marshal(e)

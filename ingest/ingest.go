@@ -230,6 +230,8 @@ func (f *front) routes() (http.Handler, error) {
 	e.POST("/v1/ingest/pixel", f.limited("/v1/ingest/pixel", f.pixel))
 	e.OPTIONS("/v1/ingest/pixel", f.open("/v1/ingest/pixel", f.preflight))
 
+	f.segmentRoutes(e)
+
 	e.POST("/v1/replay", f.keyed("/v1/replay", ScopeReplay, f.replay))
 	e.POST("/v1/receipts/:id/rerun", f.keyed("/v1/receipts/:id/rerun", ScopeReplay, f.rerun))
 	e.GET("/v1/receipts/:id", f.keyed("/v1/receipts/:id", ScopeRead, f.receipt))

@@ -66,7 +66,7 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 	for _, why := range unseenReasons {
 		m.unseen[why] = unseen.WithLabelValues(why)
 	}
-	for _, w := range []canonical.Way{canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta, canonical.WayHook, canonical.WayWorkflow} {
+	for _, w := range []canonical.Way{canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta, canonical.WayHook, canonical.WayWorkflow, canonical.WaySegment} {
 		m.kept[w] = kept.WithLabelValues(string(w))
 	}
 	return m

@@ -190,7 +190,7 @@ func (f *front) preflight(c *gin.Context, _ *request) error {
 		_ = f.site(key).share(c) // a page that may not is told by what is left out
 	}
 	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Retry-Count")
 	h.Set("Access-Control-Max-Age", "86400")
 	c.Status(http.StatusNoContent)
 	c.Writer.WriteHeaderNow()

@@ -99,11 +99,12 @@ const (
 	sourceAPI     = "api"
 	sourceWeb     = "web"
 	sourceMeta    = "meta"
+	sourceSegment = "segment"
 )
 
 // sourceNames are the sources an item may name: the configured and the built-in ones.
 func sourceNames(configured map[string]Source) map[string]string {
-	names := map[string]string{sourceHubSpot: sourceHubSpot, sourceAPI: sourceAPI, sourceWeb: sourceWeb, sourceMeta: sourceMeta}
+	names := map[string]string{sourceHubSpot: sourceHubSpot, sourceAPI: sourceAPI, sourceWeb: sourceWeb, sourceMeta: sourceMeta, sourceSegment: sourceSegment}
 	for n := range configured {
 		names[n] = n
 	}

@@ -19,6 +19,7 @@ type request struct {
 	code    Code   // of the error answered
 	cause   error  // of an error of ours
 	meta    string // trace id: errors are answered in Meta's shape
+	segment bool   // errors are answered in Segment's shape
 	quiet   bool   // logged at debug level
 	began   time.Time
 	body    heldBody
@@ -83,9 +84,12 @@ func (f *front) serve(c *gin.Context, r *request, h handler) {
 			r.cause = err
 		}
 		e.silent = silent[r.route]
-		if r.meta != "" {
+		switch {
+		case r.meta != "":
 			e.answerMeta(c, r.meta)
-		} else {
+		case r.segment:
+			e.answerSegment(c)
+		default:
 			e.answer(c)
 		}
 		c.Abort()

@@ -18,9 +18,6 @@ func (c *compiler) warnings() {
 		if near := nearest(key, waysIn); near != "" && !isWayIn(key) {
 			c.warn(s.at, "unknown_section", near, "sources.%s is no way in (%s); it is used only by a configured source of that name", key, strings.Join(waysIn, ", "))
 		}
-		if key == sectionSegment {
-			c.warn(s.at, "dead_rule", "", "nothing comes by segment yet; its lines do nothing so far")
-		}
 		c.deadRules(s)
 		c.companyLines(s)
 		c.shadowedRules(s)

@@ -45,7 +45,7 @@ func builtInNames() map[string]name {
 // it. Keys are folded.
 func builtInEvent(folded string) (string, bool) {
 	switch folded {
-	case "page_view", "pageview", "page", "page_viewed":
+	case "page_view", "pageview", "page", "page_viewed", "screen":
 		return PageViewed, true
 	case "ad_click", "adclick", "ad_clicked":
 		return AdClicked, true
@@ -53,7 +53,7 @@ func builtInEvent(folded string) (string, bool) {
 		return FormSubmitted, true
 	case "email_open", "email_opened":
 		return EmailOpened, true
-	case "email_click", "email_clicked":
+	case "email_click", "email_clicked", "emaillinkclicked":
 		return EmailClicked, true
 	case "meeting", "meeting_booked":
 		return MeetingBooked, true

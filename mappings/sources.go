@@ -18,7 +18,7 @@ const (
 	sectionMeta    = string(canonical.WayMeta)
 	sectionHook    = string(canonical.WayHook)
 	sectionFlow    = string(canonical.WayWorkflow)
-	sectionSegment = "segment" // reserved: nothing comes that way yet
+	sectionSegment = string(canonical.WaySegment)
 )
 
 var waysIn = []string{sectionHubSpot, sectionCRM, sectionEvents, sectionPixel, sectionMeta, sectionHook, sectionFlow, sectionSegment}

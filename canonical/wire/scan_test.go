@@ -106,10 +106,11 @@ func FuzzRead(f *testing.F) {
 		f.Add(byte(0), []byte(s))
 	}
 	for i, s := range []string{guideLifecycle, guideDeal, hook("contact", "merge", `"mergedObjectIds":[1,"2"],"newObjectId":9,`), `{"event":"page_view","url":"https://e.example/?fbclid=x","fbc":"fb.1.1.x"}`,
-		`{"event_name":"Lead","event_time":"1776942259","user_data":{"em":["a@example.com"],"fbc":"fb.1.1776900000000.a.b","ph":null}}`} {
+		`{"event_name":"Lead","event_time":"1776942259","user_data":{"em":["a@example.com"],"fbc":"fb.1.1776900000000.a.b","ph":null}}`,
+		`{"event":"x","shape":{"kind":"form"}}`, segmentOrder, segmentAlias, segmentGroup} {
 		f.Add(byte(i), []byte(s))
 	}
-	ways := []canonical.Way{canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta}
+	ways := []canonical.Way{canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta, canonical.WayHook, canonical.WaySegment, canonical.WaySegment, canonical.WaySegment}
 	f.Fuzz(func(t *testing.T, way byte, body []byte) {
 		r := receipt(ways[int(way)%len(ways)], string(body))
 		got, p := Read(r, Settings{Region: "US"})

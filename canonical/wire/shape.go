@@ -69,7 +69,7 @@ func CheckShape(way canonical.Way, body []byte, b Bounds) *Fault {
 // Check is CheckShape for an item that was scanned already.
 func (s Shape) Check(way canonical.Way, b Bounds) *Fault {
 	switch way {
-	case canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta, canonical.WayHook, canonical.WayWorkflow:
+	case canonical.WayCRM, canonical.WayEvents, canonical.WayHubSpot, canonical.WayPixel, canonical.WayMeta, canonical.WayHook, canonical.WayWorkflow, canonical.WaySegment:
 	default:
 		return &Fault{FaultWay, -1, "comes by a way that is not known"}
 	}

@@ -114,6 +114,8 @@ func Read(r canonical.Receipt, s Settings) (canonical.Report, *Problem) {
 		rd.hook(n)
 	case canonical.WayWorkflow:
 		rd.workflow(n)
+	case canonical.WaySegment:
+		rd.segment(n)
 	default:
 		rd.fail(CodeUnknownWay, "", "no reading for this way in")
 	}

@@ -134,7 +134,7 @@ func (a Account) Reconciles() time.Duration {
 
 // A Source is a configured way in.
 type Source struct {
-	Kind         string   `yaml:"kind"` // crm, hubspot, website, meta_api, hook
+	Kind         string   `yaml:"kind"` // crm, hubspot, website, meta_api, hook, segment
 	Account      string   `yaml:"account"`
 	ClientSecret Secret   `yaml:"client_secret"` // hubspot: of the app whose webhooks these are
 	Signatures   []string `yaml:"signatures"`    // hubspot: v1, v2, v3

@@ -159,7 +159,7 @@ func (c *Config) validateAccount(s *destinations.Section, name string, a Account
 	country(s, at+".region", a.Region)
 }
 
-var sourceKinds = []string{"crm", "hubspot", "website", "meta_api", "hook"}
+var sourceKinds = []string{"crm", "hubspot", "website", "meta_api", "hook", "segment"}
 
 func (c *Config) validateSource(s *destinations.Section, name string, src Source) {
 	at := "sources." + name

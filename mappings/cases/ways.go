@@ -7,7 +7,7 @@ import (
 	"tributary/canonical"
 )
 
-var ways = []string{string(canonical.WayCRM), string(canonical.WayEvents), string(canonical.WayHubSpot), string(canonical.WayPixel), string(canonical.WayMeta), string(canonical.WayHook), string(canonical.WayWorkflow)}
+var ways = []string{string(canonical.WayCRM), string(canonical.WayEvents), string(canonical.WayHubSpot), string(canonical.WayPixel), string(canonical.WayMeta), string(canonical.WayHook), string(canonical.WayWorkflow), string(canonical.WaySegment)}
 
 // SourceOf is the configured source that a way in belongs to where no key says another.
 func SourceOf(way canonical.Way) string {
@@ -16,6 +16,8 @@ func SourceOf(way canonical.Way) string {
 		return "web"
 	case canonical.WayMeta:
 		return "meta"
+	case canonical.WaySegment:
+		return "segment"
 	case canonical.WayCRM, canonical.WayHubSpot, canonical.WayEvents, canonical.WayWorkflow:
 		return "hubspot"
 	}
@@ -34,6 +36,8 @@ func GuessWay(body []byte) canonical.Way {
 	switch {
 	case has("subscriptionType", "eventType") && has("objectId"):
 		return canonical.WayHubSpot
+	case has("messageId", "anonymousId", "userId", "previousId", "groupId", "originalTimestamp"):
+		return canonical.WaySegment
 	case has("event_name", "action_source"):
 		return canonical.WayMeta
 	case has("contact", "company", "deal"):
