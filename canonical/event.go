@@ -272,7 +272,8 @@ type Route struct {
 	Accounts []string `json:"accounts,omitempty"`
 	// Fields are the contact properties that the mapping fills by an expression.
 	Fields map[string]any `json:"fields,omitempty"`
-	// NotMeant is true where the line's condition does not hold for the event; Broken says in
+	// NotMeant is true where the line's condition does not hold for the event, or a Segment call
+	// says that it is not for this destination; Broken says in
 	// words why that could not be told.
 	NotMeant bool   `json:"not_meant,omitempty"`
 	Broken   string `json:"broken,omitempty"`

@@ -25,6 +25,7 @@ type Operation = openapi.Operation
 // Tags of operations, in the order in which the document lists them.
 var tags = []openapi.Tag{
 	{Name: "events", Says: "Ways in for CRM records, events, webhooks, browsers and ad formats. 2xx means kept."},
+	{Name: "segment", Says: "Segment's tracking API: an official analytics SDK works with only its host changed."},
 	{Name: "where", Says: "Where a receipt or an event is now, and the books."},
 	{Name: "replay", Says: "Sending again, one event or many."},
 	{Name: "deadletters", Says: "What waits for a person."},
@@ -41,6 +42,7 @@ var proofs = map[string]openapi.Schema{
 	openapi.Bearer:      {"type": "http", "scheme": "bearer", "description": "A key of ours: `Authorization: Bearer trib_…`. `tributary keys create` makes one."},
 	"browser_key":       {"type": "apiKey", "in": "query", "name": "key", "description": "A key with the scope `browser`, which may stand in a page."},
 	"access_token":      {"type": "apiKey", "in": "query", "name": "access_token", "description": "A key with the scope `ingest`, where Meta's SDKs put theirs; also in the body."},
+	"write_key":         {"type": "http", "scheme": "basic", "description": "A key of ours as the user name, with an empty password: what Segment's SDKs call the write key."},
 	"hubspot_signature": {"type": "apiKey", "in": "header", "name": "X-HubSpot-Signature-v3", "description": "HubSpot's signature, v3; v2 and v1 stand in `X-HubSpot-Signature`."},
 	"hook_signature":    {"type": "apiKey", "in": "header", "name": "X-Signature", "description": "The HMAC that the source is configured for, in the header that it is configured for."},
 	"hook_password":     {"type": "http", "scheme": "basic", "description": "The user and password that the source is configured for."},
@@ -248,7 +250,7 @@ type (
 
 // document writes the OpenAPI document of everything that is served.
 func (f *front) document() ([]byte, error) {
-	all := append(operations(), f.Operations...)
+	all := slices.Concat(operations(), segmentOperations(), f.Operations)
 	for i := range all {
 		if strings.Contains(all[i].Path, "/:") { // an empty member is no route
 			all[i].Errors = append(slices.Clone(all[i].Errors), string(CodeNotFound))

@@ -10,6 +10,7 @@ import (
 
 	"tributary/canonical"
 	"tributary/canonical/wire"
+	"tributary/internal/openapi"
 )
 
 // segmentCalls are the calls of Segment's tracking API, each with the short path of its browser
@@ -149,6 +150,9 @@ func (f *front) segmentKey(c *gin.Context, r *request, inBody []byte) error {
 	if !key.Has(ScopeIngest) && !key.Has(ScopeBrowser) {
 		return fail(CodeScope, "a write key needs the scope ingest, in a page or an app the scope browser")
 	}
+	if !key.Has(ScopeIngest) {
+		return f.site(key).share(c)
+	}
 	return nil
 }
 
@@ -163,14 +167,22 @@ func basicUser(header string) (string, bool) {
 	return user, err == nil && user != ""
 }
 
-// segmentIntake is an intake with what a browser's request says of it; a server's says nothing
-// of the person.
+// segmentIntake is an intake with what the request of a page or an app says of it; a server's says
+// nothing of the person. An app's request looks like a program's, so that nothing here is taken
+// for one that no person saw.
 func (f *front) segmentIntake(c *gin.Context, r *request) *intake {
-	in := &intake{context: map[string]string{}}
-	if !r.key.Has(ScopeIngest) {
-		in = f.seen(c, r)
+	in := &intake{way: canonical.WaySegment, bound: r.key.Source, absent: sourceSegment, context: map[string]string{}, browser: !r.key.Has(ScopeIngest)}
+	if !in.browser {
+		return in
 	}
-	in.way, in.bound, in.absent = canonical.WaySegment, r.key.Source, sourceSegment
+	in.origin = c.GetHeader("Origin")
+	for name, v := range map[string]string{
+		"user_agent": c.Request.UserAgent(), "referer": c.Request.Referer(), "ip": c.ClientIP(), "opt_out": f.site(r.key).optOut(c.Request.Header),
+	} {
+		if v != "" && len(v) <= maxContext {
+			in.context[name] = v
+		}
+	}
 	return in
 }
 
@@ -229,4 +241,43 @@ func (f *front) segmentSettings(c *gin.Context, r *request) error {
 		"metrics": gin.H{"sampleRate": 0}, "legacyVideoPluginsEnabled": false, "remotePlugins": []string{},
 	})
 	return nil
+}
+
+// segmentOperations describes the routes of Segment's tracking API.
+func segmentOperations() []Operation {
+	envelope := openapi.Schema{"type": "object", "required": []string{"success", "message", "error"}, "properties": openapi.Schema{
+		"success": openapi.Schema{"const": false}, "message": openapi.Schema{"type": "string"}, "error": openapi.Ref("Error")}}
+	answers := []openapi.Answer{{Status: http.StatusOK, Says: "Kept.", Of: openapi.Schema{"type": "object", "required": []string{"success"}, "properties": openapi.Schema{
+		"success": openapi.Schema{"const": true}, "refused": openapi.Schema{"type": "integer", "description": "How many calls of the batch were too large to be kept."}}}}}
+	faults := Codes(keyErrors, limits, readsJSON, []Code{CodeLog, CodeLogFull, CodeOrigin, CodeRate})
+	proofs := []string{"write_key", openapi.Bearer}
+	ask := func(path, id string) Operation {
+		return Operation{Method: "OPTIONS", Path: path, ID: "preflight" + id, Tag: "segment", Says: "Whether a page may ask: any may",
+			Answers: []openapi.Answer{{Status: http.StatusNoContent, Says: "It may.", Type: "-"}}, Errors: Codes([]Code{CodeInternal})}
+	}
+	types := []string{"application/json", "text/plain"}
+	var out []Operation
+	for _, call := range segmentCalls {
+		for _, name := range []string{call.name, call.short} {
+			id := "Segment" + strings.ToUpper(name[:1]) + name[1:]
+			out = append(out, Operation{Method: "POST", Path: "/v1/" + name, ID: "ingest" + id, Tag: "segment", Says: "A call of " + call.name + ", as Segment's SDKs send it", Proofs: proofs, Envelope: envelope,
+				More: "docs/segment.md says what is read of it. The write key may also stand in the body as `writeKey`. Any origin may ask.",
+				Body: &openapi.Body{Types: types, Of: anything}, Answers: answers, Errors: faults}, ask("/v1/"+name, id))
+		}
+	}
+	batch := openapi.Schema{"type": "object", "required": []string{"batch"}, "properties": openapi.Schema{
+		"batch": openapi.Schema{"type": "array", "maxItems": segmentItems}, "writeKey": openapi.Schema{"type": "string"}, "sentAt": openapi.Schema{"type": "string"},
+		"context": anything, "integrations": anything}}
+	for _, name := range []string{"batch", "b", "import"} {
+		id := "Segment" + strings.ToUpper(name[:1]) + name[1:]
+		if name == "b" {
+			id = "SegmentBatchShort"
+		}
+		out = append(out, Operation{Method: "POST", Path: "/v1/" + name, ID: "ingest" + id, Tag: "segment", Says: "Many calls, each with its `type`", Proofs: proofs, Envelope: envelope,
+			More: "What is no call is kept too and quarantined with its reason.",
+			Body: &openapi.Body{Types: types, Of: batch}, Answers: answers, Errors: append(Codes([]Code{CodeMissing, CodeTooMany}), faults...)}, ask("/v1/"+name, id))
+	}
+	return append(out, Operation{Method: "GET", Path: "/v1/projects/:key/settings", ID: "segmentSettings", Tag: "segment", Says: "Where Segment's libraries for pages and apps send to",
+		More: "They ask before they begin. `key` has the scope `browser`.", Envelope: envelope,
+		Answers: []openapi.Answer{{Status: http.StatusOK, Says: "To this router.", Of: anything}}, Errors: Codes([]Code{CodeBadKey, CodeExpired, CodeRevoked, CodeScope, CodeRate}, limits)})
 }

@@ -73,6 +73,7 @@ func (m *Mapping) RouteOf(destination, kind string, e *canonical.Event) (r canon
 		r, ok = l.route, true
 		m.revenue.convert(&r, e)
 		l.evaluate(&r, e)
+		r.NotMeant = r.NotMeant || unchosen(destination, kind, e)
 	}
 	if len(m.contact.computed) > 0 && kind == kindHubSpot {
 		r.Fields = m.contact.evaluate(e)

@@ -38,6 +38,11 @@ func (rd *reader) segment(n node) {
 	var t canonical.Touch
 	rd.circumstances(context, properties, &t, call == "page" || call == "screen")
 
+	if about["opt_out"] != "" { // the browser says no, and the source was told to listen
+		no := false
+		r.Consent = &canonical.Consent{AdStorage: &no, AdUserData: &no}
+	}
+
 	switch call {
 	case "track":
 		rd.tracked(n, properties, t)
@@ -112,7 +117,7 @@ var aboutOneself = map[string]bool{
 	"demo_requested": true, "newsletter_subscribed": true, "email_subscribed": true,
 }
 
-// calledAt sets when a call was made. A clock that is over a minute off is set right by what it
+// calledAt sets when a call was made. A clock that is minutes off (clockOff) is set right by what it
 // said when the call was sent; a smaller difference is the way here, and the same call sent twice
 // must say the same time twice. Of a call that went through Segment the time was set right there.
 func (rd *reader) calledAt(n node) {
@@ -129,7 +134,7 @@ func (rd *reader) calledAt(n node) {
 		rd.report.Reported = false
 		return
 	}
-	if off := rd.receipt.ReceivedAt.Sub(sent.at); sent.given && !right && off.Abs() > skewed {
+	if off := rd.receipt.ReceivedAt.Sub(sent.at); sent.given && !right && off.Abs() >= clockOff {
 		at.at = at.at.Add(off).UTC().Truncate(time.Second)
 		at.text = canonical.FormatTime(at.at)
 	}
@@ -139,9 +144,6 @@ func (rd *reader) calledAt(n node) {
 	}
 	rd.happened(at, moment{})
 }
-
-// skewed is by how much a sender's clock may differ from ours and still be believed.
-const skewed = time.Minute
 
 // clock reads a time without doubting it yet. What is no time is a problem of timestamp, the
 // only one of them that a person writes.
