@@ -338,6 +338,9 @@ func heldSlot(d *canonical.Delivery) string {
 	case canonical.StateIntent, canonical.StateParked, canonical.StateDelivered:
 		return d.Slot
 	}
+	if d.Reason == canonical.ReasonHistory {
+		return d.Slot
+	}
 	return ""
 }
 

@@ -73,11 +73,12 @@ func (r *run) whose(j job) canonical.Counted {
 func (r *run) holder(part string, who canonical.Counted, name string, self canonical.EventKey) (other *canonical.EventKey, own string, err error) {
 	for i, n := range slices.Concat(who.Nodes, who.Shared) {
 		k := slotKey{part, slotAt(n, name)}
-		key, held := r.taken[k]
-		if !held {
-			if key, held, err = r.Ledger.Holder(r.Name, part, k.slot); err != nil {
-				return nil, "", err
-			}
+		key, held, err := r.holds(k)
+		if err == nil && !held { // what was imported of the past became no parts
+			key, held, err = r.holds(slotKey{"", k.slot})
+		}
+		if err != nil {
+			return nil, "", err
 		}
 		if held && key == self {
 			return nil, k.slot, nil
@@ -87,6 +88,14 @@ func (r *run) holder(part string, who canonical.Counted, name string, self canon
 		}
 	}
 	return other, "", nil
+}
+
+// holds gives who holds one slot, in this turn or by the ledger.
+func (r *run) holds(k slotKey) (canonical.EventKey, bool, error) {
+	if key, held := r.taken[k]; held {
+		return key, true, nil
+	}
+	return r.Ledger.Holder(r.Name, k.part, k.slot)
 }
 
 // isAmong is true where an event's stage is one of these.

@@ -48,6 +48,13 @@ type bureau struct {
 }
 
 func newBureau(t *testing.T, seed uint64) *bureau {
+	b := closedBureau(t, seed)
+	b.start()
+	return b
+}
+
+// closedBureau is one where nothing runs yet.
+func closedBureau(t *testing.T, seed uint64) *bureau {
 	t.Helper()
 	sim, err := simulator.New(simulator.Options{Seed: seed,
 		Meta:    simulator.MetaAccount{DatasetIDs: []string{"111222333"}, Token: "meta-token"},
@@ -56,9 +63,7 @@ func newBureau(t *testing.T, seed uint64) *bureau {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bureau{t: t, sim: sim, log: newLog(t), lose: func() bool { return false }}
-	b.start()
-	return b
+	return &bureau{t: t, sim: sim, log: newLog(t), lose: func() bool { return false }}
 }
 
 // start runs the stages; what a killed process left is in the log alone.
