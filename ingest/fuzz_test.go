@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -52,6 +54,39 @@ func FuzzDoor(f *testing.F) {
 		}
 		for _, r := range kept {
 			wire.Bare(r)
+			_, _ = wire.Read(r, wire.Settings{})
+		}
+		if strings.Contains(w.out.String(), "panic in a handler") {
+			t.Fatalf("panic: %s", w.out)
+		}
+	})
+}
+
+// FuzzPixelQuery: whatever an image is asked for with, the answer is an image or an error of theirs; what
+// was answered with an image was kept, unless nobody saw it; and it can be read.
+func FuzzPixelQuery(f *testing.F) {
+	for _, q := range []string{
+		"event=page_view&anonymous_id=a", "event=email_open&email_sha256=x&ad_storage=denied", "a=%C3%A9&a=2", "%zz", "source=acme", "source=hub", "dl=https%3A%2F%2Facme.example%2F%3Fgclid%3Dg&ts=1", "=&&;=", "clicks=x&consent=y&sent_at=9",
+	} {
+		f.Add(q, chromeAgent, "_trb=0123456789abcdef", byte(0))
+	}
+	f.Add("", "Googlebot/2.1", "", byte(1))
+	f.Add("", "", "_trb=\xff", byte(2))
+	w := newWorld(f, func(o *Options) { o.Limits.Rate, o.Limits.AddressRate = Unlimited, Unlimited })
+	f.Fuzz(func(t *testing.T, query, agent, cookie string, how byte) {
+		w.t = t
+		w.out.Reset()
+		req := httptest.NewRequest([]string{"GET", "HEAD"}[how&1], "/v1/pixel.gif", nil)
+		req.URL.RawQuery = "key=" + []string{"k-acme", "k-browser"}[how>>1&1] + "&" + query
+		req.Header = http.Header{"User-Agent": {agent}, "Cookie": {cookie}, "Sec-Fetch-Site": {"same-site"}, "Referer": {query}, "Sec-Purpose": {cookie}}
+		rec := httptest.NewRecorder()
+		w.http.ServeHTTP(rec, req)
+		kept := w.log.take()
+		image := rec.Code == http.StatusOK && rec.Header().Get("Content-Type") == "image/gif"
+		if !image && (rec.Code < 400 || rec.Code >= 500) || len(kept) > 1 || len(kept) == 1 && !image || image && len(kept) == 0 && req.Method == "GET" {
+			t.Fatalf("%d %v with %d receipts: %s", rec.Code, rec.Header(), len(kept), rec.Body)
+		}
+		for _, r := range kept {
 			_, _ = wire.Read(r, wire.Settings{})
 		}
 		if strings.Contains(w.out.String(), "panic in a handler") {

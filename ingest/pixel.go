@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -98,8 +99,23 @@ func (f *front) pixel(c *gin.Context, r *request) error {
 		return nil
 	}
 	in.items, in.batch = items, batch
-	site.setCookie(c, in.context["cookie"])
+	if id := in.context["cookie"]; id != "" && !slices.ContainsFunc(items, deniesStorage) {
+		site.setCookie(c, id)
+	}
 	return f.accept(c, r, in)
+}
+
+// deniesStorage is true for an event that comes with a no to storing anything.
+func deniesStorage(it item) bool {
+	var e struct {
+		Consent struct {
+			AdStorage any `json:"ad_storage"`
+		} `json:"consent"`
+	}
+	if json.Unmarshal(it.raw, &e) != nil {
+		return false
+	}
+	return e.Consent.AdStorage == false || e.Consent.AdStorage == "denied"
 }
 
 // browserKey takes a browser key in the clear, or any key for ingest in the header.

@@ -91,6 +91,7 @@ func TestTheCookieOfTheServer(t *testing.T) {
 		"an id of another form":         {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "_trb=<b>"}, page...), "", ""},
 		"a site without":                {"POST", "/v1/ingest/pixel?key=k-browser", append([]string{"Cookie", "_trb=" + id}, page...), "", ""},
 		"the browser says no":           {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "_trb=" + id, "Sec-GPC", "1"}, page...), "", ""},
+		"a no to storing":               {"POST", "/v1/ingest/pixel?key=k-acme&body=no", append([]string{"Cookie", "_trb=" + id}, page...), "", id},
 		"image of a page with scripts":  {"GET", "/v1/pixel.gif?key=k-acme", []string{"Cookie", "_trb=" + id, "User-Agent", chromeAgent}, id, id},
 		"image of a page without":       {"GET", "/v1/pixel.gif?key=k-acme", []string{"Sec-Fetch-Site", "same-site", "User-Agent", chromeAgent}, "new", "new"},
 		"image of a page, ads denied":   {"GET", "/v1/pixel.gif?key=k-acme&ad_storage=denied", []string{"Sec-Fetch-Site", "same-site", "User-Agent", chromeAgent}, "", ""},
@@ -99,7 +100,11 @@ func TestTheCookieOfTheServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			rec := w.send(c.method, c.path, `{"event":"page_view"}`, c.headers...)
+			body := `{"event":"page_view"}`
+			if strings.HasSuffix(c.path, "&body=no") {
+				body = `[{"event":"identify","consent":{"ad_storage":false}}]`
+			}
+			rec := w.send(c.method, c.path, body, c.headers...)
 			set, kept := "", w.log.take()[0].Context["cookie"]
 			for _, k := range rec.Result().Cookies() {
 				set = k.Value

@@ -102,11 +102,15 @@
     return known;
   }
 
+  // address gives an address without what looks like somebody's e-mail in it: forms that are sent by
+  // GET put one there.
+  const address = (url) => url.replace(/[^/?&#=]+(@|%40)[^/?&#=]+/gi, "_").slice(0, 4096);
+
   // collect makes an event and has it sent, or held until consent is there. It gives the event's id.
   function collect(name, more) {
     if (off) return;
-    const event = Object.assign({ event: name, event_id: random(), occurred_at: now(), url: location.href.slice(0, 4096) }, more);
-    if (!event.referrer && doc.referrer) event.referrer = doc.referrer.slice(0, 2048);
+    const event = Object.assign({ event: name, event_id: random(), occurred_at: now(), url: address(location.href) }, more);
+    if (!event.referrer && doc.referrer) event.referrer = address(doc.referrer);
     if (nav.webdriver) event.webdriver = true;
     if (waits) {
       clicks(); // the time of the click, in memory
@@ -156,6 +160,7 @@
     const gone = quietly(() => fetch(url, { method: "POST", body, keepalive: body.length < 6e4, credentials, headers: type }));
     if (!gone) return beacon();
     gone.then((answer) => {
+      if (!mayStore()) writeCookie("", 0); // the router may have set it again, on what was sent before a no
       // Refused for good is as final as taken; busy, down or signed off is not.
       if (answer.status < 500 && answer.status != 429 && answer.status != 408) {
         const done = due.map((x) => x.e.event_id);
@@ -176,7 +181,7 @@
     const here = location.pathname + location.search;
     shown = here;
     const from = lastPage;
-    lastPage = location.href;
+    lastPage = address(location.href);
     return collect("page_view", Object.assign(from ? { referrer: from } : {}, { title: doc.title.slice(0, 256) }, more));
   }
   function moved() {
@@ -277,11 +282,10 @@
       }
     },
     // reset forgets the visitor, as after signing off.
-    reset: () => { forget(); traits = {}; },
+    reset: () => { forget(); memory.c = traits = {}; },
   };
   function forget() {
     memory.v = anonymous = 0;
-    memory.c = {};
     writeCookie("", 0);
     for (const s of stores) for (const k of ["v", "c", "q"]) quietly(() => win[s].removeItem(NAME + k));
   }
