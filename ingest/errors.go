@@ -29,6 +29,7 @@ const (
 	CodeQuery       Code = "bad_query"
 	CodeSelection   Code = "bad_selection"
 	CodeIdentifier  Code = "bad_identifier"
+	CodeMerge       Code = "bad_merge"
 	CodeNothing     Code = "nothing_kept"
 	CodeUnusable    Code = "unusable_event"
 	CodeNoKey       Code = "missing_key"
@@ -93,6 +94,7 @@ var table = []row{
 	{CodeQuery, http.StatusBadRequest, 100, "The warehouse refused the statement; the message is its own."},
 	{CodeSelection, http.StatusBadRequest, 100, "What says which events are meant cannot be used; the message names the field."},
 	{CodeIdentifier, http.StatusBadRequest, 100, "What names a person, account or deal cannot be read, or is not of the kind that this route takes; the message says how it is written."},
+	{CodeMerge, http.StatusBadRequest, 100, "A merge or an unmerge cannot be read, or does not say which record survives and which others are it; the message names the field."},
 	{CodeNothing, http.StatusBadRequest, 100, "A batch held no item that could be kept; `receipts` says why, item by item."},
 	{CodeUnusable, http.StatusBadRequest, 100, "In Meta's format: Meta refuses such an event, and with it the request. The message says which and why."},
 	{CodeNoKey, http.StatusUnauthorized, 190, "There is no key. Send `Authorization: Bearer <key>`."},

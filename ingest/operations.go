@@ -126,7 +126,7 @@ var (
 // itemOrMany is a body of one item, an array of them, or {"events": […]}.
 func itemOrMany(item string) openapi.Schema {
 	list := openapi.Schema{"type": "array", "minItems": 1, "maxItems": 1000, "items": openapi.Ref(item)}
-	return openapi.Schema{"anyOf": []openapi.Schema{openapi.Ref(item), list,
+	return openapi.Schema{"anyOf": []openapi.Schema{openapi.Ref(item), openapi.Ref("ItemMerge"), list,
 		{"type": "object", "required": []string{"events"}, "properties": openapi.Schema{"events": list}}}}
 }
 
@@ -152,10 +152,10 @@ func operations() []Operation {
 	return []Operation{
 		{Method: "POST", Path: "/v1/ingest/crm", ID: "ingestCRM", Tag: "events", Says: "Changes of CRM records", Scope: string(ScopeIngest),
 			More: "What a CRM workflow or your own code says of a CRM record: one object, an array or `{\"events\": […]}`, up to 1 MiB.",
-			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesCRM}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
+			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesCRM}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMerge})},
 		{Method: "POST", Path: "/v1/events", ID: "ingestEvents", Tag: "events", Says: "Any event", Scope: string(ScopeIngest),
 			More: "From your middleware, product or server: one object (1 MiB), an array or `{\"events\": […]}` (5 MiB, 1000 items of 256 KiB).",
-			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesEvents}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps)},
+			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesEvents}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMerge})},
 		{Method: "POST", Path: "/v1/ingest/hubspot/:source", ID: "ingestHubSpot", Tag: "events", Says: "Webhooks of a HubSpot app",
 			More:   "`source` is a configured source of kind `hubspot`. An array of 1 to 100 events of any subscription type. A source without a client secret takes a key with the scope `ingest`.",
 			Proofs: []string{"hubspot_signature", openapi.Bearer}, Body: &openapi.Body{Of: openapi.Schema{"anyOf": []openapi.Schema{anything, {"type": "array", "items": anything}}}},

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -39,12 +40,12 @@ func (f *front) cut(way canonical.Way, body []byte, member string) (items []item
 		items, err = f.elements(way, body, nil)
 		return items, true, err
 	}
-	s, fault := wire.Scan(body, "source", "event", member)
+	s, fault := wire.Scan(body, "source", "event", "event_name", member)
 	if fault != nil {
 		return nil, false, fromFault(fault)
 	}
-	source, event, list := s.Picked[0], s.Picked[1], s.Picked[2]
-	if member != "" && event == nil && firstByte(list) == '[' {
+	source, list := s.Picked[0], s.Picked[3]
+	if member != "" && s.Picked[1] == nil && firstByte(list) == '[' {
 		items, err = f.elements(way, list, source)
 		return items, true, err
 	}
@@ -59,7 +60,7 @@ func (f *front) elements(way canonical.Way, array, source []byte) ([]item, *Erro
 		}
 		items = append(items, f.check(way, raw, s, source))
 		return nil
-	}, "source")
+	}, "source", "event", "event_name")
 	if fault != nil {
 		return nil, fromFault(fault)
 	}
@@ -78,8 +79,23 @@ func (f *front) check(way canonical.Way, raw []byte, s wire.Shape, source []byte
 	}
 	if fault := s.Check(way, f.limits.bounds()); fault != nil {
 		it.fault = fail(Code(fault.Code), "the item "+fault.Error())
+	} else if way == canonical.WayCRM || way == canonical.WayEvents {
+		it.fault = f.badMerge(way, raw, s)
 	}
 	return it
+}
+
+// badMerge refuses a merge or an unmerge that does not say which records it is about: nobody
+// would see it among the quarantined ones before the persons are wrong.
+func (f *front) badMerge(way canonical.Way, raw []byte, s wire.Shape) *Error {
+	event := s.Picked[1]
+	if event == nil {
+		event = s.Picked[2]
+	}
+	if p := wire.CheckMerge(way, event, raw, f.Now); p != nil {
+		return failField(CodeMerge, p.Field, cmp.Or(p.Field, "the item")+" "+p.Detail)
+	}
+	return nil
 }
 
 func firstByte(b []byte) byte {

@@ -289,8 +289,15 @@ func (rd *reader) merge(kind, survivor string, ids []string) {
 		}
 	}
 	slices.Sort(m.Merged)
-	if survivor == "" || len(m.Merged) == 0 {
-		rd.fail(CodeMissingID, "merged_ids", "a merge needs the surviving id and at least one merged id")
+	switch {
+	case survivor == "":
+		rd.fail(CodeMissingID, "survivor_id", "is missing: which record survives (also as "+kind+".id)")
+	case len(ids) == 0:
+		rd.fail(CodeMissingID, "merged_ids", "is missing or empty: which records are the survivor")
+	case len(m.Merged) == 0:
+		rd.fail(CodeMissingID, "merged_ids", "holds the survivor alone: a record is not merged with itself")
+	}
+	if rd.problem != nil {
 		return
 	}
 	r.Merge = m

@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
+	"time"
 
 	"tributary/canonical"
 )
@@ -64,6 +67,30 @@ func CheckShape(way canonical.Way, body []byte, b Bounds) *Fault {
 		return fault
 	}
 	return s.Check(way, b)
+}
+
+// CheckMerge is what the door checks of a merge or an unmerge besides: that it can be read, and
+// says which record survives and which others are it. event is the item's name as it stands in the
+// body. What is neither a merge nor an unmerge is not looked into.
+func CheckMerge(way canonical.Way, event, body []byte, now func() time.Time) *Problem {
+	if len(event) < 3 || event[0] != '"' || !mayBeMerge(event) {
+		return nil
+	}
+	if k, _ := kindOf(strings.TrimSpace(string(event[1 : len(event)-1]))); k != merged && k != unmerged {
+		return nil
+	}
+	_, problem := Read(canonical.Receipt{Way: way, Body: body, ReceivedAt: now()}, Settings{})
+	return problem
+}
+
+// mayBeMerge looks at a name without making a text of it.
+func mayBeMerge(event []byte) bool {
+	for i := 0; i+5 <= len(event); i++ {
+		if event[i]|0x20 == 'm' && bytes.EqualFold(event[i:i+5], []byte("merge")) {
+			return true
+		}
+	}
+	return false
 }
 
 // Check is CheckShape for an item that was scanned already.

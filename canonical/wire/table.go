@@ -244,6 +244,24 @@ func Objects() []Object {
 // none is refused.
 func Schema() map[string]map[string]any {
 	out := map[string]map[string]any{}
+	merge := map[string]any{}
+	for _, f := range slices.Concat(mergeFields, topFields[1:4]) {
+		for _, name := range f.Names {
+			merge[name] = f.Type.schema()
+		}
+	}
+	var names []string
+	for _, e := range EventNames() {
+		if e.kind == merged || e.kind == unmerged {
+			names = append(names, e.Names...)
+		}
+	}
+	merge["event"] = map[string]any{"enum": names}
+	for _, object := range []string{"contact", "company"} {
+		merge[object] = map[string]any{"type": "object", "properties": map[string]any{"id": ID.schema(), mergedIDs[0]: Texts.schema()}}
+	}
+	out["ItemMerge"] = map[string]any{"type": "object", "description": "A merge or an unmerge of CRM records: refused at the door unless it says which record survives, and at least one other.",
+		"required": []string{"event"}, "properties": merge}
 	for _, o := range Objects() {
 		properties := map[string]any{}
 		for _, f := range o.Fields {
