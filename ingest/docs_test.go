@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"tributary/canonical"
 	"tributary/canonical/wire"
 )
 
@@ -112,7 +113,15 @@ func TestTheDocumentsExamplesWork(t *testing.T) {
 	}
 	for i, e := range all {
 		t.Run(fmt.Sprint(i, " ", e.path), func(t *testing.T) {
+			dry := strings.HasSuffix(e.path, "dry_run=true")
 			w := newWorld(t, func(o *Options) {
+				o.Rehearse = func(_ context.Context, rs []canonical.Receipt, known bool) ([]Foreseen, error) {
+					var documented struct{ Items []Foreseen }
+					if err := json.Unmarshal([]byte(e.answer), &documented); err != nil || len(rs) != len(documented.Items) || !known {
+						t.Errorf("asked for %d items, known %v: %v", len(rs), known, err)
+					}
+					return documented.Items, nil
+				}
 				o.Replay = func(_ context.Context, q ReplayRequest) (ReplayAnswer, error) {
 					if q.EventID != "deal_84721_contractsent_2026-04-23T11:04:19Z" || len(q.Destinations) != 2 || q.Reason != "destination_timeout" || q.Who != "root" {
 						t.Errorf("asked for %+v", q)
@@ -128,7 +137,10 @@ func TestTheDocumentsExamplesWork(t *testing.T) {
 				t.Errorf("answered %s, the document says %s", rec.Body, e.answer)
 			}
 			kept := w.log.take()
-			if len(kept) == 0 && e.path != "/v1/replay" {
+			if dry && len(kept) > 0 {
+				t.Error("a dry run was kept")
+			}
+			if len(kept) == 0 && !dry && e.path != "/v1/replay" {
 				t.Error("nothing was kept")
 			}
 			for _, r := range kept {

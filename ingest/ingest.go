@@ -52,6 +52,8 @@ type Options struct {
 	Replay   func(context.Context, ReplayRequest) (ReplayAnswer, error)
 	Rerun    func(ctx context.Context, id canonical.ReceiptID, who string) error
 	Balances func(context.Context) (any, error)
+	// Rehearse answers ?dry_run=true; nil: this process does not have that role.
+	Rehearse Rehearse
 	// Readiness says whether this process can do its HTTP work, and what is not well with
 	// it otherwise. Nil: ready.
 	Readiness func() (ok bool, degraded []string)
@@ -163,6 +165,7 @@ type front struct {
 	limits  Limits
 	ids     *idSource
 	metrics *metrics
+	dry     chan struct{} // one for each dry run being made
 	load    load
 	rates   *rates
 	names   map[string]string // sources that an item may name
@@ -200,6 +203,7 @@ func Handler(o Options) (http.Handler, error) {
 	f.load.maxRequests, f.load.maxBytes = int64(f.limits.MaxInFlight), int64(f.limits.InFlightBytes)
 	f.rates = newRates(f.limits)
 	f.metrics = newMetrics(o.Registerer, &f.load)
+	f.dry = make(chan struct{}, dryAtOnce)
 	f.appendTimeout.after = f.limits.Append
 	return f.routes()
 }

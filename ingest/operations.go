@@ -81,6 +81,13 @@ func kept(status int) []openapi.Answer {
 	return []openapi.Answer{{Status: status, Says: "Kept: one entry for each item, in order.", Of: openapi.Ref("Kept")}}
 }
 
+// keptOrDry describes the answers of a way in that takes ?dry_run=true.
+func keptOrDry() []openapi.Answer {
+	return append(kept(http.StatusAccepted), openapi.Answer{Status: http.StatusOK, Says: "Of a dry run: what each item would come to. Nothing was kept.", Of: openapi.Ref("DryRun")})
+}
+
+var dryParam = []openapi.Param{{Name: "dry_run", Says: "`true` answers what would happen and keeps nothing.", Schema: openapi.Schema{"type": "string", "enum": []string{"true", "false"}}}}
+
 // named are the schemas that no Go type is behind: what is written by hand for speed.
 func named() map[string]openapi.Schema {
 	id := openapi.Schema{"type": "string", "description": "Where it is now: `GET /v1/receipts/{id}`."}
@@ -93,6 +100,8 @@ func named() map[string]openapi.Schema {
 			}},
 		"Kept": {"type": "object", "required": []string{"ok", "receipts"}, "properties": openapi.Schema{
 			"ok": openapi.Schema{"const": true}, "receipts": openapi.Schema{"type": "array", "items": openapi.Ref("Receipt")}, "unseen": openapi.Schema{"const": true}}},
+		"DryRun": {"type": "object", "required": []string{"ok", "dry_run", "items"}, "properties": openapi.Schema{"ok": openapi.Schema{"const": true}, "dry_run": openapi.Schema{"const": true},
+			"items": openapi.Schema{"type": "array", "items": openapi.Schema{"anyOf": []openapi.Schema{openapi.Ref("Foreseen"), {"type": "object", "required": []string{"error"}, "properties": openapi.Schema{"error": openapi.Ref("Error")}}}}}}},
 		"KeptAsMeta": {"type": "object", "required": []string{"events_received", "messages", "fbtrace_id", "receipts"}, "properties": openapi.Schema{
 			"events_received": openapi.Schema{"type": "integer"}, "messages": openapi.Schema{"type": "array"}, "fbtrace_id": openapi.Schema{"type": "string"},
 			"receipts": openapi.Schema{"type": "array", "items": openapi.Ref("Receipt")}}},
@@ -152,10 +161,10 @@ func operations() []Operation {
 	return []Operation{
 		{Method: "POST", Path: "/v1/ingest/crm", ID: "ingestCRM", Tag: "events", Says: "Changes of CRM records", Scope: string(ScopeIngest),
 			More: "What a CRM workflow or your own code says of a CRM record: one object, an array or `{\"events\": […]}`, up to 1 MiB.",
-			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesCRM}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMerge})},
+			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesCRM}, Params: dryParam, Answers: keptOrDry(), Errors: Codes([]Code{CodeNotHere}, keyErrors, limits, readsJSON, keeps, []Code{CodeMerge})},
 		{Method: "POST", Path: "/v1/events", ID: "ingestEvents", Tag: "events", Says: "Any event", Scope: string(ScopeIngest),
 			More: "From your middleware, product or server: one object (1 MiB), an array or `{\"events\": […]}` (5 MiB, 1000 items of 256 KiB).",
-			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesEvents}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeMerge})},
+			Body: &openapi.Body{Of: itemOrMany("Item"), Examples: examplesEvents}, Params: dryParam, Answers: keptOrDry(), Errors: Codes([]Code{CodeNotHere}, keyErrors, limits, readsJSON, keeps, []Code{CodeMerge})},
 		{Method: "POST", Path: "/v1/ingest/hubspot/:source", ID: "ingestHubSpot", Tag: "events", Says: "Webhooks of a HubSpot app",
 			More:   "`source` is a configured source of kind `hubspot`. An array of 1 to 100 events of any subscription type. A source without a client secret takes a key with the scope `ingest`.",
 			Proofs: []string{"hubspot_signature", openapi.Bearer}, Body: &openapi.Body{Of: openapi.Schema{"anyOf": []openapi.Schema{anything, {"type": "array", "items": anything}}}},
@@ -168,10 +177,10 @@ func operations() []Operation {
 		{Method: "GET", Path: "/v1/ingest/hubspot/:source/workflow", ID: "ingestWorkflowQuery", Tag: "events", Says: "The same, as the query of a GET", Proofs: []string{"hubspot_signature", openapi.Bearer},
 			More: "Every parameter is a key with its value.", Params: []openapi.Param{{Name: "event"}},
 			Answers: kept(http.StatusOK), Errors: Codes(keyErrors, limits, keeps, []Code{CodeNoSource, CodeSignature, CodeStale, CodeNoSecret})},
-		{Method: "POST", Path: "/v1/ingest/hook/:source", ID: "ingestHook", Tag: "events", Says: "Webhooks of any shape",
+		{Method: "POST", Path: "/v1/ingest/hook/:source", Params: dryParam, ID: "ingestHook", Tag: "events", Says: "Webhooks of any shape",
 			More:   "`source` is a configured source of kind `hook`; it says what the caller must show. The mapping reads the JSON.",
 			Proofs: []string{openapi.Bearer, "hook_signature", "hook_password"}, Body: &openapi.Body{Types: []string{"*/*"}, Of: openapi.Schema{}},
-			Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsBody, keeps, []Code{CodeNoSource, CodeSignature, CodeStale, CodeAddress})},
+			Answers: keptOrDry(), Errors: Codes([]Code{CodeNotHere}, keyErrors, limits, readsBody, keeps, []Code{CodeNoSource, CodeSignature, CodeStale, CodeAddress})},
 		{Method: "GET", Path: "/v1/pixel.gif", ID: "pixelImage", Tag: "events", Says: "A browser event as the query of an image", Proofs: []string{"browser_key", openapi.Bearer},
 			More:    "Takes the fields of `POST /v1/ingest/pixel` as a query; without `url` the page is the `Referer`.",
 			Params:  []openapi.Param{{Name: "event"}, {Name: "anonymous_id"}, {Name: "url"}},
@@ -184,9 +193,9 @@ func operations() []Operation {
 			Errors:  Codes([]Code{CodeInternal})},
 		{Method: "HEAD", Path: "/t.js", ID: "headPageScript", Tag: "events", Says: "The headers of the script of pages",
 			Answers: []openapi.Answer{{Status: http.StatusOK, Type: "-"}, {Status: http.StatusNotModified, Type: "-"}}, Errors: Codes([]Code{CodeInternal})},
-		{Method: "POST", Path: "/v1/ingest/pixel", ID: "ingestPixel", Tag: "events", Says: "Browser events", Proofs: []string{"browser_key", openapi.Bearer},
+		{Method: "POST", Path: "/v1/ingest/pixel", Params: dryParam, ID: "ingestPixel", Tag: "events", Says: "Browser events", Proofs: []string{"browser_key", openapi.Bearer},
 			More: "One event, an array or `{\"events\": […]}`. The browser key may also stand in the body as `key`; its source says which origins may ask. `unseen` is there where no person saw the page and its source keeps nothing of that.",
-			Body: &openapi.Body{Types: []string{"application/json", "text/plain"}, Of: anything}, Answers: kept(http.StatusAccepted), Errors: Codes(keyErrors, limits, readsJSON, keeps, []Code{CodeOrigin})},
+			Body: &openapi.Body{Types: []string{"application/json", "text/plain"}, Of: anything}, Answers: keptOrDry(), Errors: Codes([]Code{CodeNotHere}, keyErrors, limits, readsJSON, keeps, []Code{CodeOrigin})},
 		{Method: "OPTIONS", Path: "/v1/ingest/pixel", ID: "preflightPixel", Tag: "events", Says: "Whether a page may ask",
 			Answers: []openapi.Answer{{Status: http.StatusNoContent, Says: "`Access-Control-Allow-Origin` says which pages may.", Type: "-"}}, Errors: Codes([]Code{CodeInternal})},
 		{Method: "POST", Path: "/:version/:pixel/events", ID: "ingestMeta", Tag: "events", Says: "Events in Meta's own wire format", Envelope: refusedAsMeta,
@@ -262,7 +271,7 @@ func (f *front) document() ([]byte, error) {
 	}
 	return openapi.API{
 		Title: "Tributary", Version: "1", Says: "A self-hosted attribution event router. 2xx of a way in means that what it answers a receipt for is kept. docs/http.md says more.",
-		Tags: tags, Proofs: proofs, Faults: faults, Envelope: Refused{}, Named: named(), Operations: all,
+		Tags: tags, Proofs: proofs, Faults: faults, Envelope: Refused{}, Types: []any{Foreseen{}}, Named: named(), Operations: all,
 	}.Document()
 }
 

@@ -238,6 +238,11 @@ func (f *front) append(receipts []canonical.Receipt) error {
 
 // accept keeps an intake and answers: 202 with a receipt id or an error for every item.
 func (f *front) accept(c *gin.Context, r *request, in *intake) error {
+	if dry, err := wantsDryRun(c.Request); err != nil {
+		return err
+	} else if dry {
+		return f.dryRun(c, r, in)
+	}
 	ids, err := f.keep(c, r, in)
 	if err != nil {
 		return err

@@ -133,7 +133,7 @@ func (r *router) handler(keys ingest.KeyFinder) (http.Handler, error) {
 		Items: func(source string, body []byte) ([]json.RawMessage, error) {
 			return r.mapping.Load().Items(source, body)
 		},
-		Where: where{r}, Replay: r.doReplay, Rerun: r.doRerun, Balances: r.balances,
+		Where: where{r}, Replay: r.doReplay, Rerun: r.doRerun, Rehearse: r.rehearse, Balances: r.balances,
 		Readiness: func() (bool, []string) {
 			return log.writable() && (r.broker == nil || r.broker.Full() == nil), r.degraded()
 		},

@@ -13,7 +13,7 @@ import (
 // decide says what becomes of one event here: records for the outbox, and what to send.
 func (r *run) decide(j job) ([]*send, error) {
 	now := r.now()
-	contract := r.adapter().Contract()
+	contract := r.Adapter().Contract()
 	whole, had, err := r.Ledger.Part(r.Name, j.event.Key(), "")
 	if err != nil {
 		return nil, err
@@ -46,13 +46,13 @@ func (r *run) decide(j job) ([]*send, error) {
 	var parts []destinations.Part
 	if reason == "" {
 		var refusal destinations.Refusal
-		parts, refusal = r.adapter().Plan(told, known, route)
+		parts, refusal = r.Adapter().Plan(told, known, route)
 		if awaits(parts, refusal) { // more may be known now than when the event was built
 			j.known, j.learnt = r.People.Known(j.event), true
 			name := told.Name
 			told, known = r.carried(j)
 			told.Name = name
-			parts, refusal = r.adapter().Plan(told, known, route)
+			parts, refusal = r.Adapter().Plan(told, known, route)
 		}
 		reason, detail = refusal.Reason, refusal.Detail
 		if reason == "" && len(parts) == 0 {
@@ -322,7 +322,7 @@ func (r *run) recordedMode() string {
 func (r *run) dry(j job, s *send) {
 	d := r.decided(j, s.part, canonical.StateSuppressed, canonical.ReasonDryRun, "")
 	d.Match = r.matched(s.item)
-	request, err := r.adapter().Build([]destinations.Item{s.item})
+	request, err := r.Adapter().Build([]destinations.Item{s.item})
 	if err != nil {
 		d.State, d.Reason, d.Detail = canonical.StateDead, "unbuildable", err.Error()
 		return
@@ -333,7 +333,7 @@ func (r *run) dry(j job, s *send) {
 
 // matched says which identifiers the vendor could have been given.
 func (r *run) matched(item destinations.Item) map[string]string {
-	if m, ok := r.adapter().(destinations.Matcher); ok {
+	if m, ok := r.Adapter().(destinations.Matcher); ok {
 		return m.Match(item)
 	}
 	return nil
@@ -397,7 +397,7 @@ func (r *run) unanswered(d canonical.Delivery, now time.Time) canonical.Delivery
 	d.Detail = "an attempt's answer never came; it is sent again under the same event id"
 	if how == destinations.Look {
 		d.Detail = "an attempt's answer never came; the vendor is asked for it before it is sent again"
-		at := now.Add(r.adapter().Contract().LookAfter)
+		at := now.Add(r.Adapter().Contract().LookAfter)
 		d.Due = &at
 	}
 	return d

@@ -21,8 +21,8 @@ type learnt struct {
 	failed   string // why the last try failed; "" when it did not
 }
 
-// adapter is the destination with what it learnt of its account.
-func (l *Lane) adapter() destinations.Destination {
+// Adapter is the destination with what it learnt of its account.
+func (l *Lane) Adapter() destinations.Destination {
 	if k := l.learnt.Load(); k != nil && k.adapter != nil {
 		return k.adapter
 	}

@@ -47,7 +47,7 @@ func (r *run) lookFirst(ctx context.Context, sends []*send) ([]*send, error) {
 // look asks whether one item arrived, and records it unless it is to be sent. A question
 // that fails leaves it parked: nothing is sent blindly.
 func (r *run) look(ctx context.Context, s *send) (goes bool, err error) {
-	seeker := r.adapter().(destinations.Seeker)
+	seeker := r.Adapter().(destinations.Seeker)
 	now := time.Now().UTC()
 	q, err := seeker.Seek(s.item)
 	if err != nil {

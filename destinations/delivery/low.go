@@ -57,7 +57,7 @@ func (r *run) giveWay(ctx context.Context, busy bool) error {
 	if len(r.low) == 0 || busy && r.turn%lowTurn != 0 || r.stands() || time.Until(r.resumeAt()) > 0 {
 		return nil
 	}
-	n := min(len(r.low), max(r.adapter().Contract().MaxBatch, 1))
+	n := min(len(r.low), max(r.Adapter().Contract().MaxBatch, 1))
 	if r.open() {
 		n = 1
 	}

@@ -253,8 +253,8 @@ func (p *Preview) foresee(b before, part string, sends []*send) Foreseen {
 
 // build makes the request of one part and holds it against what was sent before.
 func (p *Preview) build(f *Foreseen, was canonical.Delivery, s *send) {
-	q, err := p.run.adapter().Build([]destinations.Item{s.item})
-	if max := p.run.adapter().Contract().MaxBytes; err != nil || max > 0 && len(q.Body) > max {
+	q, err := p.run.Adapter().Build([]destinations.Item{s.item})
+	if max := p.run.Adapter().Contract().MaxBytes; err != nil || max > 0 && len(q.Body) > max {
 		f.Class, f.Detail = Unbuildable, "its body is over the vendor's limit"
 		if err != nil {
 			f.Detail = err.Error()

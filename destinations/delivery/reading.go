@@ -20,7 +20,7 @@ func (r *run) turnLimit() int {
 	if r.open() {
 		return 1 // a probe
 	}
-	return max(r.Policy.Poll, min(turnBatches*r.adapter().Contract().MaxBatch, mostPolled))
+	return max(r.Policy.Poll, min(turnBatches*r.Adapter().Contract().MaxBatch, mostPolled))
 }
 
 // A reading is what a piece of the log asks for.
@@ -63,7 +63,7 @@ func (r *run) next(ctx context.Context, limit int, busy bool) (reading, error) {
 			return got, err
 		}
 	}
-	contract := r.adapter().Contract()
+	contract := r.Adapter().Contract()
 	for until := time.Now().Add(contract.Linger); len(got.from) < min(limit, contract.MaxBatch); {
 		wait := time.Until(until)
 		if wait <= 0 {

@@ -349,14 +349,14 @@ func (r *run) plan(j job) ([]destinations.Part, destinations.Refusal, error) {
 		return nil, destinations.Refusal{}, err
 	}
 	_, known := r.carried(j)
-	parts, refusal := r.adapter().Plan(told, known, route)
+	parts, refusal := r.Adapter().Plan(told, known, route)
 	return parts, refusal, nil
 }
 
 // carried gives a job's event and what is known with the identifiers that they are sent with
 // here. The job keeps its own.
 func (r *run) carried(j job) (canonical.Event, canonical.Known) {
-	return destinations.Carried(j.event, j.known, r.Policy.Contact, r.adapter().Contract())
+	return destinations.Carried(j.event, j.known, r.Policy.Contact, r.Adapter().Contract())
 }
 
 // line gives the line of the mapping that says what an event becomes here, and the event as

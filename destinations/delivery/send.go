@@ -76,7 +76,7 @@ func (r *run) deliver(ctx context.Context, decided <-chan piece) (waiting []cano
 			}
 		}
 	}()
-	todo := batcher{most: max(r.adapter().Contract().MaxBatch, 1)}
+	todo := batcher{most: max(r.Adapter().Contract().MaxBatch, 1)}
 	var next <-chan built
 	defer func() {
 		if next != nil {
@@ -153,12 +153,12 @@ func (r *run) buildAhead(batch []*send) <-chan built {
 }
 
 func (r *run) build(batch []*send) built {
-	contract := r.adapter().Contract()
+	contract := r.Adapter().Contract()
 	items := make([]destinations.Item, len(batch))
 	for i, s := range batch {
 		items[i] = s.item
 	}
-	q, err := r.adapter().Build(items)
+	q, err := r.Adapter().Build(items)
 	if err == nil && contract.MaxBytes > 0 && len(q.Body) > contract.MaxBytes {
 		err = fmt.Errorf("its body of %d bytes is over the vendor's limit of %d", len(q.Body), contract.MaxBytes)
 	}
@@ -310,14 +310,14 @@ func (r *run) answered(permit *budget.Permit, class string, answer destinations.
 }
 
 func (l *Lane) headroom(answer destinations.Response) []destinations.Reading {
-	if g, ok := l.adapter().(destinations.Gauge); ok && answer.Status != 0 {
+	if g, ok := l.Adapter().(destinations.Gauge); ok && answer.Status != 0 {
 		return g.Headroom(answer)
 	}
 	return nil
 }
 
 func (l *Lane) timeout() time.Duration {
-	if t := l.adapter().Contract().Timeout; t > 0 {
+	if t := l.Adapter().Contract().Timeout; t > 0 {
 		return t
 	}
 	return 10 * time.Second
@@ -328,7 +328,7 @@ func (l *Lane) timeout() time.Duration {
 // somebody who was erased since the turn began; what only names one is decided anew without them.
 func (r *run) stillYoung(ctx context.Context, batch []*send) ([]*send, error) {
 	now := time.Now().UTC()
-	contract := r.adapter().Contract()
+	contract := r.Adapter().Contract()
 	erasing := r.Erased != nil && r.Erased.ErasedUpTo() > r.erased
 	if contract.MaxAge == 0 && contract.ResendWithin == 0 && !erasing {
 		return batch, nil
@@ -356,7 +356,7 @@ func (r *run) stillYoung(ctx context.Context, batch []*send) ([]*send, error) {
 // an attempt without an outcome, because its batch is being searched, needs no other.
 func (r *run) intend(ctx context.Context, batch []*send, q destinations.Request) error {
 	now := time.Now().UTC()
-	matcher, _ := r.adapter().(destinations.Matcher)
+	matcher, _ := r.Adapter().(destinations.Matcher)
 	var intents []canonical.Delivery
 	for i := range batch {
 		s := batch[i]
@@ -391,7 +391,7 @@ func (r *run) attempt(ctx context.Context, b *built) (destinations.Response, []d
 	if err != nil {
 		return answer, destinations.All(b.items, unanswered(err))
 	}
-	outcomes := r.adapter().Classify(b.items, answer)
+	outcomes := r.Adapter().Classify(b.items, answer)
 	out := make([]destinations.Outcome, len(b.items))
 	for i := range out {
 		out[i] = destinations.Outcome{Verdict: destinations.Retry, Reason: "unclassified", Detail: "the adapter gave no outcome", Unknown: true}

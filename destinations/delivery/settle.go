@@ -110,7 +110,7 @@ func (r *run) halt(ctx context.Context, why string) error {
 
 // ambiguity says what to do with an attempt at a part whose answer never came.
 func (r *run) ambiguity(p destinations.Part) destinations.Ambiguous {
-	adapter := r.adapter()
+	adapter := r.Adapter()
 	how := adapter.Contract().Ambiguous
 	if p.Ambiguous != "" {
 		how = p.Ambiguous
@@ -126,7 +126,7 @@ func (r *run) ambiguity(p destinations.Part) destinations.Ambiguous {
 
 // held is true when an attempt whose answer never came is not made again by itself at a time.
 func (r *run) held(how destinations.Ambiguous, firstTry, at time.Time) bool {
-	within := r.adapter().Contract().ResendWithin
+	within := r.Adapter().Contract().ResendWithin
 	return how == destinations.Hold || how != destinations.Look && within > 0 && at.Sub(firstTry) > within
 }
 
@@ -135,7 +135,7 @@ func (r *run) again(s *send, o destinations.Outcome, now time.Time) canonical.De
 	ambiguous := s.ambig || o.Unknown
 	due := now.Add(max(o.After, backoff(r.Policy, s.attempt, rand.Float64())))
 	if o.Unknown && r.ambiguity(s.item.Part) == destinations.Look {
-		due = now.Add(max(due.Sub(now), r.adapter().Contract().LookAfter))
+		due = now.Add(max(due.Sub(now), r.Adapter().Contract().LookAfter))
 	}
 	var d canonical.Delivery
 	switch {

@@ -24,7 +24,7 @@ type Trial struct {
 
 // Trial begins one. A disabled destination stays disabled; every other mode counts as live.
 func (l *Lane) Trial() *Trial {
-	a := l.adapter()
+	a := l.Adapter()
 	return &Trial{Name: l.Name, adapter: a, contract: a.Contract(), disabled: l.Mode == Disabled, contact: l.Policy.Contact}
 }
 

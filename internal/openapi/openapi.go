@@ -80,7 +80,8 @@ type API struct {
 	Tags                 []Tag
 	Proofs               map[string]Schema // security schemes; Bearer is that of scopes
 	Faults               []Fault
-	Envelope             any // the Go type of an error's answer; its field error.code names the fault
+	Envelope             any   // the Go type of an error's answer; its field error.code names the fault
+	Types                []any // further Go types that others refer to by name
 	// Named are further schemas, which others refer to as #/components/schemas/<name>.
 	Named      map[string]Schema
 	Operations []Operation
@@ -102,7 +103,9 @@ func (a API) Document() ([]byte, error) {
 	for _, f := range a.Faults {
 		d.faults[f.Code] = f
 	}
-	d.types.of(a.Envelope)
+	for _, v := range append([]any{a.Envelope}, a.Types...) {
+		d.types.of(v)
+	}
 	for _, o := range a.Operations {
 		if err := d.add(o); err != nil {
 			return nil, fmt.Errorf("describe %s %s: %w", o.Method, o.Path, err)
@@ -318,10 +321,10 @@ func (d *document) refusal(o Operation, faults []Fault) Schema {
 		says = append(says, "`"+f.Code+"`: "+f.Says)
 		codes = append(codes, f.Code)
 	}
-	schema := o.Envelope
-	if schema == nil {
-		schema = Schema{"allOf": []Schema{d.types.of(d.Envelope),
-			{"properties": Schema{"error": Schema{"properties": Schema{"code": Schema{"enum": codes}}}}}}}
+	schema := Schema{"allOf": []Schema{d.types.of(d.Envelope),
+		{"properties": Schema{"error": Schema{"properties": Schema{"code": Schema{"enum": codes}}}}}}}
+	if o.Envelope != nil { // what is no such path after all is answered as everywhere
+		schema = Schema{"anyOf": []Schema{o.Envelope, schema}}
 	}
 	r := Schema{"description": strings.Join(says, "\n\n"), "content": Schema{"application/json": Schema{"schema": schema}}}
 	headers := Schema{}
