@@ -23,7 +23,7 @@ var segmentCalls = []struct{ name, short string }{
 const segmentItems = 2500
 
 // segmentShared bounds what a batch says once for all its calls: each receipt has it.
-const segmentShared = 4 << 10
+const segmentShared = 2 << 10
 
 // segmentRoutes are those of Segment's tracking API. docs/segment.md.
 func (f *front) segmentRoutes(e *gin.Engine) {
