@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,16 +28,16 @@ var (
 	receiptIDs   = regexp.MustCompile(`"01[0-9A-Z]{24}"`)
 )
 
-// examples reads the document's curls.
-func examples(t *testing.T) []example {
-	doc, err := os.ReadFile("../docs/http.md")
+// examples reads a document's curls.
+func examples(t *testing.T, name string) []example {
+	doc, err := os.ReadFile("../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []example
 	for _, m := range exampleBlock.FindAllStringSubmatch(string(doc), -1) {
 		e := example{method: "GET", answer: m[2]}
-		words := shellWords(m[1], map[string]string{"KEY": "k-admin", "BROWSER_KEY": "k-browser"})
+		words := shellWords(m[1], map[string]string{"KEY": "k-admin", "BROWSER_KEY": "k-browser", "NOW": strconv.FormatInt(noon.Unix(), 10)})
 		for i := 1; i < len(words); i++ {
 			switch w := words[i]; w {
 			case "-X", "-H", "-d":
@@ -107,8 +108,8 @@ func shellWords(s string, vars map[string]string) []string {
 // Every curl of docs/http.md is taken, answers what the document says, and what it sends
 // can be read.
 func TestTheDocumentsExamplesWork(t *testing.T) {
-	all := examples(t)
-	if len(all) < 9 {
+	all := append(examples(t, "http.md"), examples(t, "meta.md")...)
+	if len(all) < 12 {
 		t.Fatalf("only %d examples were found", len(all))
 	}
 	for i, e := range all {

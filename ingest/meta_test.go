@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -162,6 +164,38 @@ func TestMetaGatewayAndPixel(t *testing.T) {
 	for key, want := range map[string]string{"k-ingest": `{"id":"123","name":"meta"}`, "k-bound": `{"id":"123","name":"emea"}`} {
 		if rec := w.send("GET", "/v25.0/123?fields=id,name&access_token="+key, ""); rec.Code != 200 || rec.Body.String() != want {
 			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+	}
+}
+
+// What docs/meta.md says of an old event is what it is answered; the rest of the page's requests
+// are sent by TestTheDocumentsExamplesWork, its mappings and SDK code by other tests.
+func TestTheMetaPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/meta.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?m)^(\\{\"error\":.*)$").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) != 1 {
+		t.Fatalf("the page shows %d errors", len(blocks))
+	}
+	w := newWorld(t)
+	rec := w.send("POST", "/v25.0/1/events", `{"data":[`+strings.Replace(metaLead, "1776942259", "1776000000", 1)+`]}`, bearer("k-ingest")...)
+	if rec.Code != 400 || !sameAnswer(t, rec, blocks[0][1]) {
+		t.Errorf("answered %s, the page says %s", rec.Body, blocks[0][1])
+	}
+	for status, code := range map[string][]Code{
+		"| 401 | 190 | |": {CodeNoKey, CodeBadKey}, "| 401 | 190 | 463, 460 |": {CodeExpired, CodeRevoked}, "| 403 | 200 | |": {CodeScope},
+		"| 400 | 100 | |": {CodeMalformed, CodeMissing, CodeWrongType, CodeUnusable}, "| 413 | 100 | |": {CodeTooMany, CodeTooLarge},
+		"| 429 | 4 | |": {CodeRate, CodeOverloaded}, "| 405, 404 | 100 | 33 |": {CodeMethod, CodeNotFound}, "| 503, 500 | 2 | |": {CodeBusy, CodeLog, CodeLogFull, CodeInternal},
+	} {
+		if !strings.Contains(string(page), status) {
+			t.Errorf("the page has no row %s", status)
+		}
+		for _, c := range code {
+			if !strings.Contains(status, fmt.Sprint(rows[c].status)) || !strings.Contains(status, fmt.Sprintf("| %d |", rows[c].meta)) {
+				t.Errorf("%s is %d %d, the page says %s", c, rows[c].status, rows[c].meta, status)
+			}
 		}
 	}
 }

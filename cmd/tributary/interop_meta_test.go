@@ -5,6 +5,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,16 +36,20 @@ func TestInteropMetaSDKs(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, systemOptions{People: []simulator.Person{ // Meta refuses a lead that it does not know
 		{Emails: []string{"nora.node@example.com"}, MetaUser: true, MetaLeadIDs: []string{"123456789012345"}, FBCLIDs: []string{"NodeClick"}},
+		{Emails: []string{"ana@example.com"}, MetaUser: true},
 		{Emails: []string{"petra.python@example.com"}, MetaUser: true, MetaLeadIDs: []string{"123456789012346"}, FBCLIDs: []string{"PythonClick"}},
 	}, Config: "mapping: [mappings/default.yaml, mappings/web.yaml]"})
 	s.shell("mkdir -p mappings && tributary mapping default > mappings/default.yaml")
-	s.write("mappings/web.yaml", `version: 1
-other_names: [purchase, submit_application, contact, schedule]
-destinations:
-  meta:
-    purchase: { event: Purchase, value: amount }
-    submit_application: { event: SubmitApplication }
-    contact: { event: Contact }
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "meta.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := func(language string) string { // of the page, as it stands there
+		_, rest, _ := strings.Cut(string(page), "```"+language+"\n")
+		text, _, _ := strings.Cut(rest, "```")
+		return text
+	}
+	s.write("mappings/web.yaml", strings.Replace(code("yaml"), "[purchase, contact]", "[purchase, contact, submit_application, schedule]", 1)+`    submit_application: { event: SubmitApplication }
     schedule: { event: Schedule }
 `)
 	s.start()
@@ -72,6 +78,18 @@ destinations:
 		for _, id := range []string{"purchase", "batch-a", "batch-b", "batch-c", "test", "async-1", "async-2", "async-3", "client"} {
 			ids = append(ids, sdk+"-"+id)
 		}
+	}
+	// The page's own code.
+	for _, c := range []struct{ folder, program, flag, language, id string }{{"node", "node", "--input-type=module", "js", "order-1001"}, {"python", "venv/bin/python", "-I", "python", "order-1002"}} {
+		flag := "-e"
+		if c.language == "python" {
+			flag = "-c"
+		}
+		var got struct{ Received int }
+		if err := runClient(t, filepath.Join(clients, c.folder), map[string]string{"HOST": "http://" + s.address, "KEY": s.key, "PIXEL": dataset}, &got, c.program, c.flag, flag, code(c.language)); err != nil || got.Received != 1 {
+			t.Fatalf("the page's %s: %+v %v", c.language, got, err)
+		}
+		ids = append(ids, c.id)
 	}
 	slices.Sort(ids)
 

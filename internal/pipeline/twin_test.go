@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -25,16 +27,18 @@ import (
 	"tributary/mappings"
 )
 
-const twinMapping = `
-version: 1
-vocabulary:
-  - lead_captured: { reported_by: anybody }
-other_names: [purchase, contact, start_trial]
-sources:
-  pixel:
-    events: { Lead: lead_captured }
-  meta_api:
-    events: { Lead: lead_captured }
+// twinMapping is what docs/meta.md shows of twins, with what Meta gets.
+func twinMapping(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/meta.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```yaml\n(vocabulary:.*?)^```$").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) != 1 {
+		t.Fatalf("docs/meta.md shows %d mappings of twins", len(blocks))
+	}
+	return "version: 1\n" + blocks[0][1] + `other_names: [purchase, contact, start_trial]
 destinations:
   meta:
     lead_captured: { event: Lead }
@@ -43,12 +47,13 @@ destinations:
     start_trial: { event: StartTrial }
     page_viewed: { event: PageView }
 `
+}
 
 // The page's and the server's copy of one event, under one event id and in any order, one of
 // them sent again: in the log one event and one observation, at Meta one event under the id that
 // the browser's pixel gave Meta too. What either says of who it was is known.
 func TestPixelTwins(t *testing.T) {
-	m, problems := mappings.Compile(mappings.File{Name: "m.yaml", Text: []byte(twinMapping)})
+	m, problems := mappings.Compile(mappings.File{Name: "m.yaml", Text: []byte(twinMapping(t))})
 	if m == nil {
 		t.Fatal(problems)
 	}
