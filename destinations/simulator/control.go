@@ -41,6 +41,7 @@ func (s *Simulator) control(mux *http.ServeMux) {
 	post("/_hubspot/delete", s.postDelete)
 	post("/_hubspot/restore", s.postRestore)
 	post("/_hubspot/webhooks", s.postWebhooks)
+	post("/_hubspot/workflow", s.postWorkflow)
 	post("/_hubspot/revoke", s.postRevoke)
 	mux.HandleFunc("GET /_hubspot/record", s.getRecord)
 }

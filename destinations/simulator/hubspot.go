@@ -64,6 +64,9 @@ type HubSpotAccount struct {
 	// Subscriptions of the app: "contact.creation", "deal.propertyChange:dealstage",
 	// "object.deletion", …; nil means DefaultSubscriptions.
 	Subscriptions []string
+	// TargetURL is what the app's settings name, and DeveloperKey what they ask for ("" takes any):
+	// of a public app (OAuth), whose settings have an API.
+	TargetURL, DeveloperKey string
 	// SearchLag is how long search does not see what was written; 0 means five seconds, below 0
 	// none.
 	SearchLag time.Duration

@@ -64,6 +64,9 @@ func (s *Simulator) serveHubSpot(c *call) answer {
 	if strings.HasPrefix(c.path, "/oauth/") {
 		return s.serveOAuth(c)
 	}
+	if strings.HasPrefix(c.path, "/webhooks/") {
+		return s.serveWebhookSettings(c)
+	}
 	h, refused := s.authorize(c)
 	if refused != nil {
 		s.refusedHubSpot(refused)
