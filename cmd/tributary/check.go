@@ -54,6 +54,7 @@ func checkCommand(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&online, "online", false, "also ask vendors, with each destination's credential, whether their accounts have what deliveries need; changes nothing there")
+	c.AddCommand(checkHubSpotCommand(o))
 	return c
 }
 

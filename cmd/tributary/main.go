@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.AddCommand(
 		initCommand(o), keysCommand(o), serveCommand(o), checkCommand(o), mappingCommand(o),
 		replayCommand(o), backfillCommand(o), deadlettersCommand(o), receiptCommand(o), eventCommand(o), destinationsCommand(o), identityCommand(o), importCommand(o), hubspotCommand(o), reportCommand(o), sqlCommand(o), logCommand(o),
-		versionCommand(o), simulateCommand(o), demoCommand(o), benchCommand(o),
+		versionCommand(o), connectCommand(o), simulateCommand(o), demoCommand(o), benchCommand(o),
 	)
 	return execute(ctx, root)
 }

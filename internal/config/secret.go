@@ -19,6 +19,15 @@ func (s Secret) check() error {
 	return errors.New("write where the secret stands, env:NAME or file:PATH, not the secret itself")
 }
 
+// Where is Value for a secret that was not in a checked file: what is not env:NAME or file:PATH is a
+// mistake.
+func (s Secret) Where() (string, error) {
+	if err := s.check(); err != nil {
+		return "", err
+	}
+	return s.Value()
+}
+
 // Value reads the credential. "" where none is configured.
 func (s Secret) Value() (string, error) {
 	if s == "" {
