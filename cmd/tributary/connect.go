@@ -104,7 +104,7 @@ func (q *connection) run(ctx context.Context, path string) error {
 	target := public + "/v1/ingest/hubspot/" + q.source
 	fmt.Fprintf(q.out, "\nin HubSpot, %s:\n  Webhooks, Target URL: %s\n  Webhooks, Create subscription, and activate:\n    %s\n  in a workflow, Send a webhook: %s/workflow, Include request signature in header, App ID %d\n",
 		privateApps(portal.UI, portal.Portal, info.App), target, strings.Join(hubspotSubscriptions(), "\n    "), target, info.App)
-	if missing := lacking([]string{"crm.objects.contacts.read", "crm.objects.companies.read", "crm.objects.deals.read"}, info.Scopes); info.Kind != "" && len(missing) > 0 {
+	if missing := notIn([]string{"crm.objects.contacts.read", "crm.objects.companies.read", "crm.objects.deals.read"}, info.Scopes); info.Kind != "" && len(missing) > 0 {
 		fmt.Fprintf(q.out, "  Scopes: add %s\n", words(missing))
 	}
 	_, err = fmt.Fprintf(q.out, "\nthen: tributary check hubspot %s -c %s\n", q.account, path)

@@ -189,12 +189,12 @@ func (k *hubspotChecker) scopes(name string, p portalInfo, info tokenInfo) {
 		return
 	}
 	needed, good := k.neededScopes(name)
-	if missing := lacking(needed, info.Scopes); len(missing) > 0 {
+	if missing := notIn(needed, info.Scopes); len(missing) > 0 {
 		k.say("error", "account %s: the token lacks the scopes %s: add them (Scopes) and save: %s", name, words(missing), privateApps(p.UI, p.Portal, info.App))
 	} else {
 		k.say("ok", "account %s: the token has the scopes that are needed", name)
 	}
-	if missing := lacking(good, info.Scopes); len(missing) > 0 {
+	if missing := notIn(good, info.Scopes); len(missing) > 0 {
 		k.say("warn", "account %s: without the scopes %s, labels of stages, types of properties or owners are not known", name, words(missing))
 	}
 }
@@ -291,7 +291,7 @@ func (k *hubspotChecker) subscriptions(ctx context.Context, look hubspotLook, so
 	case goes != target:
 		k.say("error", "source %s: the app's target URL is %q; it must be %s", source, goes, target)
 	}
-	if missing := lacking(wanted, have); len(missing) > 0 {
+	if missing := notIn(wanted, have); len(missing) > 0 {
 		k.say("error", "source %s: the app does not subscribe to %s (or they are not active): https://%s/developer/%d/application/%d", source, strings.Join(missing, ", "), p.UI, p.Portal, info.App)
 	} else {
 		k.say("ok", "source %s: the app subscribes to all that is needed", source)

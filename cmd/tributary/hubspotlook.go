@@ -189,8 +189,8 @@ func hubspotSubscriptions() []string {
 	return append(out, "contact.privacyDeletion")
 }
 
-// lacking lists what of wanted is not in have; a generic subscription (object.…) stands for all objects.
-func lacking(wanted, have []string) []string {
+// notIn lists what of wanted is not in have; a generic subscription (object.…) stands for all objects.
+func notIn(wanted, have []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(w string) bool {
 		_, change, _ := strings.Cut(w, ".")
 		return slices.Contains(have, w) || slices.Contains(have, "object."+change)
