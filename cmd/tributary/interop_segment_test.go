@@ -3,6 +3,9 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 
 	"tributary/destinations/simulator"
 	"tributary/ingest"
@@ -97,4 +102,48 @@ func TestInteropSegment(t *testing.T) {
 	s.recorded("SELECT count() FROM v_quarantine", "0")
 	s.until(func() bool { g := s.got(simulator.Meta); return g["Purchase"] == 2 && g["Lead"] == 2 })
 	s.until(func() bool { return s.stateOf("py-order-1", "hubspot") == "suppressed not_meant" })
+}
+
+// Segment's library for browsers in a real one, told its write key and cdnURL as docs/segment.md
+// shows it: it asks the router where to send, and sends there what one visitor does.
+func TestInteropSegmentInABrowser(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "segment.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := regexp.MustCompile(`(?m)^const analytics = AnalyticsBrowser\.load\(.*$`).FindString(string(text))
+	s := newSystem(t, systemOptions{})
+	keys, err := ingest.OpenKeys(filepath.Join(s.dir, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := keys.Create(ingest.NewKey{Name: "page", Scopes: []ingest.Scope{ingest.ScopeBrowser}}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	load = strings.NewReplacer("trib_browser_…", key, "https://in.example.com", "http://"+s.address).Replace(load)
+	library := http.FileServer(http.Dir(filepath.Join(clients, "node", "node_modules", "@segment", "analytics-next", "dist", "umd")))
+	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.HasSuffix(q.URL.Path, ".js") {
+			library.ServeHTTP(w, q)
+			return
+		}
+		fmt.Fprintf(w, `<!doctype html><html><head><title>Acme</title></head><body><script src="/index.js"></script><script>
+			const { AnalyticsBrowser } = window.AnalyticsNext || window
+			%s
+			analytics.page("Pricing").then(() => analytics.identify("u-1", { email: "ana@acme.example" })).then(() => analytics.track("Song Played", { name: "Fallin" }))
+				.then(() => { document.title = "done" }, (err) => { document.title = String(err) })
+			</script></body></html>`, load)
+	}))
+	defer pages.Close()
+	v := (&web{t: t}).visitor(t, true)
+	v.run(chromedp.Navigate(pages.URL + "/pricing?utm_source=linkedin&utm_campaign=spring&li_fat_id=7F3c"))
+	v.until(`document.title == "done"`)
+	s.recorded("SELECT name, source, way, count() FROM v_events GROUP BY ALL ORDER BY name", "ad_clicked segment segment 1\nsong_played segment segment 1")
+	s.recorded("SELECT count(DISTINCT person), count(DISTINCT account) FROM v_events", "1 1")
+	s.recorded("SELECT count() FROM v_quarantine", "0")
+	if len(v.errors) > 0 {
+		t.Errorf("in the page: %v", v.errors)
+	}
 }
