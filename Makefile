@@ -56,14 +56,14 @@ lint: need-build
 	@echo "gofmt, go vet, staticcheck"
 	@wrong=$$(find . -name '*.go' -not -path '*/node_modules/*' -not -path './.*/*' -exec gofmt -l {} +); if [ -n "$$wrong" ]; then echo "not as gofmt writes it:"; echo "$$wrong"; exit 1; fi
 	@go vet ./...
-	@go vet -tags=interop ./cmd/tributary
+	@go vet -tags=interop ./ingest ./cmd/tributary
 	@go tool staticcheck ./...
 
 # Official SDKs, an API tester and a browser against a router, with nothing changed but the
 # host (interop/README.md). Screenshots and reports go to artifacts/.
 interop: need-interop engines $(NODE_CLIENTS) $(PYTHON_CLIENTS)
 	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_ARTIFACTS=$(CURDIR)/artifacts go run ./deploy/testsummary -count=1 -tags=interop -vet=off -timeout=10m \
-		-run='^TestInterop' $(TEST_ARGS) ./cmd/tributary
+		-run='^TestInterop' $(TEST_ARGS) ./ingest ./cmd/tributary
 
 $(NODE_CLIENTS): interop/node/package-lock.json
 	npm ci --prefix interop/node --no-audit --no-fund --loglevel=error

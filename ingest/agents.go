@@ -58,10 +58,12 @@ var (
 	// mailImages are what mail services load images with when somebody opens a mail.
 	mailImages = regexp.MustCompile(`GoogleImageProxy|YahooMailProxy|^Mozilla/5\.0$`)
 	headless   = regexp.MustCompile(`(?i)headless|phantomjs|slimerjs|lighthouse|\bPTST/|jsdom`)
-	// automatic holds what programs call themselves that the library has no name for: crawlers say
-	// so, or leave an address; and a browser names more than one product.
-	automatic = regexp.MustCompile(`(?i)bot\b|bot[/_-]|crawl|spider|slurp|scan|scrap|fetch|monitor|preview|archiv|analy[sz]er|sitemap|checker|validator|synthetic|agent[/-]|` +
-		`https?:|www\.|\S@\S|python|curl|wget|java/|go-http|libwww|axios|okhttp|httpclient|facebookexternal|whatsapp/|^[\w.:-]+(/[\w.]+)?( \(.*\))?$`)
+	// browser is how every browser's name begins.
+	browser = regexp.MustCompile(`^(Mozilla|Opera)/`)
+	// automatic holds what programs that pose as browsers add to the name: crawlers say what they
+	// are, or leave an address.
+	automatic = regexp.MustCompile(`(?i)bot\b|bot[/_-]|robots|crawl|spider|slurp|scan|scrap|fetch|monitor|preview|archiv|analy[sz]er|sitemap|link ?check|checker|validator|synthetic|agent[/-]|-agent|` +
+		`https?:|www\.|\S@\S|python|curl|wget|java/|go-http|libwww|axios|okhttp|httpclient|facebookexternal|playwright|puppeteer|selenium|pingdom`)
 )
 
 // unseenAgent judges a user agent that is not empty.
@@ -72,7 +74,7 @@ func unseenAgent(agent string) string {
 		return ""
 	case headless.MatchString(agent):
 		return unseenHeadless
-	case useragent.Parse(agent).Bot, automatic.MatchString(agent):
+	case !browser.MatchString(agent), automatic.MatchString(agent), useragent.Parse(agent).Bot:
 		return unseenCrawler
 	}
 	return ""
