@@ -72,7 +72,7 @@ func TestHubSpotAtItsWorst(t *testing.T) {
 
 func newWorstSystem(t *testing.T) *system {
 	s := newSystem(t, systemOptions{
-		HubSpot: simulator.HubSpotAccount{Burst: -1, Subscriptions: append(simulator.DefaultSubscriptions(), "contact.propertyChange:hs_lead_status")},
+		HubSpot: simulator.HubSpotAccount{Burst: -1, Owners: []int64{501}, OwnersLeft: []int64{41}, Subscriptions: append(simulator.DefaultSubscriptions(), "contact.propertyChange:hs_lead_status")},
 		Destinations: `
   meta: {kind: meta, mode: live, base_url: "VENDORS", allow_private: true, token: "file:meta.token", settings: {dataset_id: "` + dataset + `", timeout: 5s, linger: 0s}}
   linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 5s, linger: 0s, rules: {lead: 101, mql: 102, sql: 103, opportunity: 104, proposal: 105, closed_won: 106, expansion: 107}}}
@@ -321,6 +321,10 @@ func tellTwice(ordered, worst *portalStory) [2]outcome {
 	worst.tell(0)
 	ordered.settle()
 	worst.settle()
+	// What the account calls its stages is there for analysts, and none of an owner's address.
+	ordered.recorded(`SELECT concat(label, '/', outcome) FROM v_crm_stages WHERE pipeline = 'sales_pipeline' AND stage IN ('contractsent', 'closedwon') AND is_current ORDER BY place`, "Contract Sent/\nClosed Won/won")
+	ordered.recorded(`SELECT concat(owner, '/', toString(length(email_sha256)), '/', arrayStringConcat(teams, ','), '/', if(is_gone, 'gone', 'here')) FROM v_crm_owners ORDER BY owner`, "41/64/Sales/gone\n501/64/Sales/here")
+	ordered.recorded(`SELECT if(count() > 5, 'yes', 'no') FROM v_crm_options WHERE object = 'contact' AND property = 'hs_lead_status'`, "yes")
 	return [2]outcome{outcomeOf(ordered.system), outcomeOf(worst.system)}
 }
 

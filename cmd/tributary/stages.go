@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tributary/canonical"
 	"tributary/canonical/wire"
@@ -188,9 +189,17 @@ func (r *router) buildStages() {
 		if a, ok := r.cfg.Accounts[name]; ok && (a.Token != "" || a.OAuth.Given()) {
 			cred := r.credentials.ofAccount(name, a)
 			account, headroom := r.budgets.fetch(a, name)
-			f.CRM = &hubspotcrm.Client{BaseURL: crmURL(a), Budget: account, Headroom: headroom, HTTP: delivery.NewClient(a.BaseURL != ""), Token: cred.secret, Answered: cred.answered,
-				Account: name, Metrics: reads, Told: func(what string, problem error) { r.health.Set("fetch "+name+", "+what, problem) },
+			client := &hubspotcrm.Client{BaseURL: crmURL(a), Budget: account, Headroom: headroom, HTTP: delivery.NewClient(a.BaseURL != ""), Token: cred.secret, Answered: cred.answered,
+				Account: name, Metrics: reads, Told: r.told(name),
 				Further: func(object string) []string { return r.mapping.Load().ReadProperties(object) }}
+			f.CRM = client
+			f.Settings = func(ctx context.Context) error {
+				s, err := crmSettings(ctx, name, client, client.Further)
+				if w := r.warehouse.WriteCRMSettings(ctx, s); err == nil { // what could be read is kept
+					err = w
+				}
+				return err
+			}
 		}
 		r.fetches = append(r.fetches, f)
 	}
@@ -215,6 +224,20 @@ func (r *router) buildStages() {
 		}
 	}
 	r.backlog.Register(r.registry)
+}
+
+// told says what an account's settings lack. Where a mapping may go by it, it degrades; a token that may
+// not read what only names things is a line in the log.
+func (r *router) told(account string) func(what string, problem error) {
+	return func(what string, problem error) {
+		if strings.HasPrefix(what, "pipelines") || strings.HasPrefix(what, "properties that the mapping reads") {
+			r.health.Set("fetch "+account+", "+what, problem)
+			return
+		}
+		if problem != nil {
+			r.logger.Warn("the CRM's settings cannot be read in part", "account", account, "what", what, "error", problem.Error())
+		}
+	}
 }
 
 func crmURL(a config.Account) string {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -47,6 +49,14 @@ type Fetch struct {
 	Metrics *Metrics
 	View    *identity.View // nil: nobody is erased
 
+	// Settings has what the account's words mean written down for analysts; nil: it is not.
+	Settings func(context.Context) error
+
+	settling sync.WaitGroup
+	settled  atomic.Int64    // when that was done last, in nanoseconds since 1970
+	owners   map[string]bool // that were met since the start
+	unmet    bool            // one was met since it was asked last
+
 	got    int   // reads that were answered
 	erased int64 // how far erasures were looked at, of the cache
 	cache  *lru.Cache[objectKey, cached]
@@ -68,6 +78,7 @@ func (s *Fetch) Run(ctx context.Context) error {
 	if s.cache, err = lru.New[objectKey, cached](50_000); err != nil {
 		return err
 	}
+	defer s.settling.Wait()
 	g := eventlog.Group{Name: FetchGroup(s.Prefix, s.Account), Topics: []string{s.Topics.Inbound}, Whole: true}
 	return s.Log.Consume(ctx, g, s.own)
 }
@@ -88,7 +99,57 @@ func (s *Fetch) own(ctx context.Context, claim eventlog.Claim) error {
 		for _, r := range records {
 			claim.Commit(r.Topic, r.Partition, r.Offset+1)
 		}
+		if len(bare) > 0 {
+			s.settle(ctx)
+		}
 	}
+}
+
+// How often the account's settings are written down while its webhooks come: once an hour, and for an
+// owner who was not met before at most once a minute.
+const (
+	settingsKept   = time.Hour
+	settingsSooner = time.Minute
+)
+
+// settle has the settings written down where that is due, beside the work: nothing waits for it, and
+// where it fails the next hour does it.
+func (s *Fetch) settle(ctx context.Context) {
+	last := time.Unix(0, s.settled.Load())
+	due := settingsKept
+	if s.newOwner() {
+		due = settingsSooner
+	}
+	if s.Settings == nil || s.CRM == nil || time.Since(last) < due {
+		return
+	}
+	s.settled.Store(time.Now().UnixNano())
+	s.settling.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+		defer cancel()
+		if err := s.Settings(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Warn("the account's settings could not be written down for analysts; the next hour tries again", "account", s.Account, "error", err.Error())
+		}
+	})
+}
+
+// newOwner says whether what was read last has an owner who was not met before.
+func (s *Fetch) newOwner() bool {
+	met := s.unmet
+	s.unmet = false
+	return met
+}
+
+// meet notes the owner of an object.
+func (s *Fetch) meet(o canonical.ReadObject) {
+	owner := o.Properties["hubspot_owner_id"]
+	if owner == "" || s.owners[owner] {
+		return
+	}
+	if s.owners == nil || len(s.owners) > 10_000 {
+		s.owners = map[string]bool{}
+	}
+	s.owners[owner], s.unmet = true, true
 }
 
 func (s *Fetch) bare(records []eventlog.Record) ([]canonical.Receipt, error) {
@@ -483,6 +544,7 @@ func (s *Fetch) fresh(ctx context.Context, kind string, ids []string, set object
 			}
 		}
 		s.withoutErased(&o)
+		s.meet(o)
 		c := cached{object: o, read: began}
 		s.cache.Add(objectKey{kind, id}, c)
 		set.found[objectKey{kind, id}] = c

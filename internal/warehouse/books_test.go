@@ -318,6 +318,11 @@ func TestNothingPersonalStandsInTheClear(t *testing.T) {
 	b.Facts = append(b.Facts, warehouse.FactRow{Offset: 3, Fact: f})
 	b.Hands = []warehouse.HandRow{{Device: 1, Since: 2, Holder: 3}}
 	write(t, w, "1", b)
+	if err := w.WriteCRMSettings(t.Context(), warehouse.CRMSettings{Account: "hubspot", ReadAt: at(1),
+		Stages: []warehouse.CRMStage{{Object: "deal", Pipeline: who, PipelineLabel: who, Stage: who, Label: who}},
+		Owners: []warehouse.CRMOwner{{Owner: who, User: who, Teams: []string{who}}}, Options: []warehouse.CRMOption{{Object: "deal", Property: who, Value: who, Label: who}}}); err != nil {
+		t.Fatal(err)
+	}
 	for name := range warehouse.TableColumns() {
 		if name == "node_accounts" || name == "identity_hands" { // numbers only
 			continue

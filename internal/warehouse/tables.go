@@ -121,6 +121,16 @@ var tables = []table{
 		{"filter", text}, {"ids", "UInt32"}, {"events", "UInt64"}, {"missing", "UInt64"}, {"orders", "UInt64"},
 		{"foreseen", text}, {"asked", text}, {"outcome", text}, {"note", text}, {"log_partition", division}, {"log_offset", place},
 	}},
+	{"crm_stages", []column{
+		{"account", small}, {"object", small}, {"pipeline", text}, {"pipeline_label", text}, {"stage", text}, {"label", text},
+		{"place", place}, {"closed", small}, {"probability", small}, {"read_at", instant},
+	}},
+	{"crm_owners", []column{
+		{"account", small}, {"owner", text}, {"user", text}, {"email_sha256", text}, {"teams", "Array(String)"}, {"archived", yes}, {"read_at", instant},
+	}},
+	{"crm_options", []column{
+		{"account", small}, {"object", small}, {"property", text}, {"value", text}, {"label", text}, {"read_at", instant},
+	}},
 	{"mapping_versions", []column{
 		{"mapping_version", text}, {"live_at", instant}, {"process", small}, {"by", small}, {"before", text},
 		{"file_names", "Array(String)"}, {"file_texts", "Array(String)"}, {"log_partition", division}, {"log_offset", place}, {"sealed", text},
