@@ -22,8 +22,9 @@ var segmentCalls = []struct{ name, short string }{
 // segmentItems is how many calls a batch may hold: as many as Segment takes.
 const segmentItems = 2500
 
-// segmentShared bounds what a batch says once for all its calls: each receipt has it.
-const segmentShared = 2 << 10
+// segmentShared bounds what a batch says once for all its calls: each receipt has it. All of them
+// together may have as much of it as a batch may be large.
+const segmentShared = 4 << 10
 
 // segmentRoutes are those of Segment's tracking API. docs/segment.md.
 func (f *front) segmentRoutes(e *gin.Engine) {
@@ -89,6 +90,7 @@ func (f *front) segmentBatch(c *gin.Context, r *request) error {
 	in := f.segmentIntake(c, r)
 	in.batch = true
 	with, _ := wire.Scan(body, "integrations")
+	shared := 0
 	for name, raw := range map[string][]byte{"context": s.Picked[3], "integrations": with.Picked[0]} {
 		switch {
 		case raw == nil || raw[0] != '{':
@@ -96,6 +98,7 @@ func (f *front) segmentBatch(c *gin.Context, r *request) error {
 			return failField(CodeTooLarge, name, fmt.Sprintf("%s of a batch is larger than %d bytes; let the calls have it", name, segmentShared))
 		default:
 			in.context[name] = string(raw)
+			shared += len(raw)
 		}
 	}
 	if sent := jsonText(s.Picked[2]); len(sent) <= 64 && sent != "" {
@@ -114,6 +117,9 @@ func (f *front) segmentBatch(c *gin.Context, r *request) error {
 	})
 	if fault != nil {
 		return fromFaultOf("batch", fault)
+	}
+	if shared*len(in.items) > f.limits.Batch {
+		return failField(CodeTooLarge, "context", fmt.Sprintf("context and integrations of a batch of %d calls may have %d bytes; let the calls have them", len(in.items), f.limits.Batch/len(in.items)))
 	}
 	return f.segmentKeep(c, r, in)
 }

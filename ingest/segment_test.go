@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -196,4 +197,33 @@ func FuzzSegment(f *testing.F) {
 			t.Fatalf("panic: %s", w.out)
 		}
 	})
+}
+
+// A body of a megabyte costs less than 64 MB from the door to the log, whatever it is made of.
+func TestWhatABatchCosts(t *testing.T) {
+	w := newWorld(t)
+	beside := `{"a":"` + strings.Repeat(`\"`, 450) + `"}`
+	for name, body := range map[string]string{
+		"many small calls": `{"batch":[` + strings.Repeat(`{},`, segmentItems-1) + `{}],"context":` + beside + `,"integrations":` + beside + `}`,
+		"nested":           `{"batch":[` + strings.Repeat(strings.Repeat(`[`, 500)+strings.Repeat(`]`, 500)+`,`, 1000) + `{}]}`,
+		"members":          `{"batch":[{` + strings.Repeat(`"a":1,`, 40_000) + `"b":2}]}`,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		rec := w.send("POST", "/v1/batch", body, "Authorization", basic("k-ingest"))
+		size := 0
+		for _, r := range w.log.take() {
+			b, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size += len(b)
+		}
+		runtime.ReadMemStats(&after)
+		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; rec.Code != http.StatusOK || mb >= 64 {
+			t.Errorf("%s: %d, %d bytes became %d in the log and took %d MB", name, rec.Code, len(body), size, mb)
+		} else {
+			t.Logf("%s: %d bytes became %d in the log and took %d MB", name, len(body), size, mb)
+		}
+	}
 }
