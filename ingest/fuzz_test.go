@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // FuzzDoor: whatever is sent to any way in, there is no answer of ours for a fault of
-// theirs, and exactly what was answered with a receipt id was kept.
+// theirs, exactly what was answered with a receipt id was kept, and it takes no more memory than
+// any body may.
 func FuzzDoor(f *testing.F) {
 	for i, s := range []string{
 		benchEvent, "[" + benchEvent + ",5]", `{"events":[{}]}`, `{`, `[]`, bodyB, `{"key":"k-browser","event":"page_view"}`, `{"data":[{"event_name":"Lead"},"{}"],"access_token":"k-ingest"}`,
@@ -20,11 +22,19 @@ func FuzzDoor(f *testing.F) {
 	} {
 		f.Add(byte(i), byte(0), []byte(s))
 	}
-	paths := []string{"/v1/ingest/crm", "/v1/events", "/v1/ingest/hubspot/free", "/v1/ingest/hubspot/hub", "/v1/ingest/pixel", "/v25.0/1/events", "/v1/replay"}
+	paths := []string{"/v1/ingest/crm", "/v1/events", "/v1/ingest/hubspot/free", "/v1/ingest/hubspot/hub", "/v1/ingest/pixel", "/v25.0/1/events", "/v1/replay",
+		"/v1/ingest/hook/tool", "/v1/ingest/hubspot/free/workflow"}
 	kinds := []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain"}
-	w := newWorld(f)
+	w := newWorld(f, func(o *Options) { o.Sources["tool"] = Source{Kind: KindHook} })
 	f.Fuzz(func(t *testing.T, path, kind byte, body []byte) {
 		w.t = t
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		defer func() {
+			if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 64<<20 && len(body) <= 1<<20 {
+				t.Fatalf("%d MB for a body of %d bytes", (after.TotalAlloc-before.TotalAlloc)>>20, len(body))
+			}
+		}()
 		w.out.Reset()
 		headers := []string{"Content-Type", kinds[int(kind)%len(kinds)], "Authorization", "Bearer k-admin"}
 		if kind&0x80 != 0 {

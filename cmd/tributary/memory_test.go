@@ -63,7 +63,9 @@ sources:
 		Appender: log, Keys: anyKey{},
 		Sources: map[string]ingest.Source{"hub": {Kind: ingest.KindHubSpot}, "tool": {Kind: ingest.KindHook}, "signed": {Kind: ingest.KindHook, Proof: ingest.Proof{Scheme: ingest.ProofHMAC, Header: "X-Sig", Secret: func() string { return "s" }}}},
 		Items:   mapping.Items,
-		Replay:  func(context.Context, ingest.ReplayRequest) (ingest.ReplayAnswer, error) { return ingest.ReplayAnswer{}, nil },
+		Replay: func(context.Context, ingest.ReplayRequest) (ingest.ReplayAnswer, error) {
+			return ingest.ReplayAnswer{}, nil
+		},
 		Mount: func(r gin.IRouter, auth func(ingest.Scope) gin.HandlerFunc) {
 			r.POST("/read-act", auth(ingest.ScopeRead), func(c *gin.Context) { // as all of the process read theirs
 				var q replayRequest
