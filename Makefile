@@ -86,6 +86,7 @@ soak: need-build engines
 
 bench: build
 	./bin/tributary bench ingest
+	./bin/tributary bench connections
 	go test -run='^$$' -bench=. -benchmem ./canonical/... ./mappings ./identity ./destinations/... ./ingest ./internal/eventlog/... ./internal/warehouse
 
 clean:

@@ -33,7 +33,7 @@ func benchCommand(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "Measure this machine; docs/benchmarks.md says how to read the figures"}
 	b := ingestBench{}
 	in := &cobra.Command{
-		Use: "ingest", Short: "Requests a second at POST /v1/events, each kept with fsync, beside a bare gin handler", Args: cobra.NoArgs,
+		Use: "ingest", Short: "Requests a second at POST /v1/events and GET /v1/pixel.gif, each kept with fsync, beside a bare gin handler", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := b.check(); err != nil {
 				return wrong(err)
@@ -51,6 +51,7 @@ func benchCommand(o *options) *cobra.Command {
 	f := in.Flags()
 	f.IntSliceVar(&b.connections, "connections", []int{64, 256}, "connections at a time; one case each")
 	f.IntSliceVar(&b.events, "events", []int{1, 100}, "events of 300 bytes in a request; one case each")
+	f.BoolVar(&b.pixel, "pixel", true, "also GET /v1/pixel.gif, as pages and mails ask for it")
 	f.Float64Var(&b.seconds, "seconds", 5, "seconds of load for each case and each of the two servers")
 	f.StringVar(&b.dir, "dir", "", "where the log is kept for the run, removed afterwards (default: the folder for temporary files)")
 	f.StringVar(&b.profile, "cpuprofile", "", "write a CPU profile; the label server tells the two servers apart")
@@ -60,7 +61,7 @@ func benchCommand(o *options) *cobra.Command {
 			return serveLoad(c.Context(), c.InOrStdin(), c.OutOrStdout())
 		},
 	}
-	c.AddCommand(in, load)
+	c.AddCommand(in, benchConnectionsCommand(o), load)
 	return c
 }
 
@@ -70,6 +71,7 @@ func benchCommand(o *options) *cobra.Command {
 type ingestBench struct {
 	connections []int
 	events      []int
+	pixel       bool
 	seconds     float64
 	dir         string
 	profile     string
@@ -103,6 +105,7 @@ type benchReport struct {
 // A benchCase holds the two servers at one load.
 type benchCase struct {
 	Connections int     `json:"connections"`
+	Request     string  `json:"request"` // POST /v1/events, GET /v1/pixel.gif
 	Events      int     `json:"events_per_request"`
 	Ingest      figures `json:"ingest"`
 	Bare        figures `json:"bare_gin"`
@@ -122,7 +125,7 @@ type figures struct {
 // run measures every case. It takes at most about twice the seconds asked for by the
 // number of cases and servers, or says what hung.
 func (b *ingestBench) run(ctx context.Context, progress io.Writer) (*benchReport, error) {
-	most := time.Duration(b.seconds*float64(4*len(b.connections)*len(b.events))*float64(time.Second)) + time.Minute
+	most := time.Duration(b.seconds*float64(4*len(b.connections)*(len(b.events)+1))*float64(time.Second)) + time.Minute
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("the benchmark took more than %s", most.Round(time.Second)))
 	defer cancel()
 	dir, err := os.MkdirTemp(b.dir, "tributary-bench-")
@@ -168,26 +171,68 @@ func (b *ingestBench) measure(ctx context.Context, s *benchServers, report *benc
 		return err
 	}
 	defer child.stop()
-	for _, events := range b.events {
-		for _, connections := range b.connections {
-			c := benchCase{Connections: connections, Events: events}
-			fmt.Fprintf(progress, "%d connections, %d events a request …\n", connections, events)
-			bare, in, err := b.turns(ctx, child, s, c)
-			if err != nil {
-				return err
-			}
-			c.Bare, c.Ingest = bare.figures(events), in.figures(events)
-			c.Ratio = c.Ingest.RequestsPerSecond / c.Bare.RequestsPerSecond
-			report.Acknowledged += in.Answered * events
-			report.Cases = append(report.Cases, c)
+	for _, c := range b.cases() {
+		fmt.Fprintf(progress, "%s, %d connections, %d events a request …\n", c.Request, c.Connections, c.Events)
+		bare, in, err := b.turns(ctx, child, s, c)
+		if err != nil {
+			return err
 		}
+		c.Bare, c.Ingest = bare.figures(c.Events), in.figures(c.Events)
+		c.Ratio = c.Ingest.RequestsPerSecond / c.Bare.RequestsPerSecond
+		report.Acknowledged += in.Answered * c.Events
+		report.Cases = append(report.Cases, c)
 	}
 	return nil
 }
 
+const (
+	benchEvents = "POST /v1/events"
+	benchPixel  = "GET /v1/pixel.gif"
+)
+
+// cases are what is measured, in their order.
+func (b *ingestBench) cases() []benchCase {
+	var out []benchCase
+	for _, events := range b.events {
+		for _, connections := range b.connections {
+			out = append(out, benchCase{Connections: connections, Request: benchEvents, Events: events})
+		}
+	}
+	if b.pixel {
+		for _, connections := range b.connections {
+			out = append(out, benchCase{Connections: connections, Request: benchPixel, Events: 1})
+		}
+	}
+	return out
+}
+
+// order is what the load generator is to send in a case.
+func (s *benchServers) order(c benchCase) loadOrder {
+	if c.Request == benchPixel {
+		return loadOrder{Method: "GET", Connections: c.Connections,
+			Path: "/v1/pixel.gif?key=" + s.browserKey + "&event=page_view&anonymous_id=a-77&url=https%3A%2F%2Facme.example%2Fnews%3Futm_source%3Dmail%26utm_medium%3Demail"}
+	}
+	return loadOrder{Method: "POST", Path: "/v1/events", Key: s.key, Connections: c.Connections, Body: benchBody(c.Events)}
+}
+
+// scrape asks for the metrics, as a Prometheus does.
+func (s *benchServers) scrape(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.ingest+"/metrics", nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return err
+}
+
 // turns loads the two servers one after the other until each has had its seconds.
 func (b *ingestBench) turns(ctx context.Context, child *loadChild, s *benchServers, c benchCase) (bare, in loadResult, err error) {
-	order := loadOrder{Path: "/v1/events", Key: s.key, Connections: c.Connections, Body: benchBody(c.Events)}
+	order := s.order(c)
 	for left := b.seconds; left > 0.01; left -= order.Seconds {
 		order.Seconds = min(slice, left)
 		for _, turn := range []struct {
@@ -198,6 +243,9 @@ func (b *ingestBench) turns(ctx context.Context, child *loadChild, s *benchServe
 			before := cpuTime()
 			r, err := child.do(ctx, order)
 			if err != nil {
+				return bare, in, err
+			}
+			if err := s.scrape(ctx); err != nil {
 				return bare, in, err
 			}
 			r.cpu = cpuTime() - before
@@ -211,6 +259,7 @@ func (b *ingestBench) turns(ctx context.Context, child *loadChild, s *benchServe
 type benchServers struct {
 	ingest, bare string // addresses
 	key          string
+	browserKey   string
 	broker       *embeddedlog.Broker
 	log          *kafkalog.Log
 	topic        string
@@ -249,7 +298,15 @@ func startBenchServers(ctx context.Context, dir string) (s *benchServers, err er
 	if s.key, _, err = keys.Create(ingest.NewKey{Name: "bench", Scopes: []ingest.Scope{ingest.ScopeIngest}}, time.Now()); err != nil {
 		return s, err
 	}
+	if s.browserKey, _, err = keys.Create(ingest.NewKey{Name: "bench page", Scopes: []ingest.Scope{ingest.ScopeBrowser}}, time.Now()); err != nil {
+		return s, err
+	}
+	// Rates are held as always, and are so high that nobody comes to them.
+	high := ingest.Rate{PerSecond: config.MaxRate, Burst: config.MaxRate}
+	limits := limitsOf(defaults.HTTP.Limits)
+	limits.Rate, limits.AddressRate = high, high
 	front, err := ingest.Handler(ingest.Options{
+		Limits:   limits,
 		Appender: &appender{Inbound: pipeline.Inbound{Log: s.log, Topic: s.topic}}, Keys: keys, Full: full(s.broker),
 		Logger: slog.New(atLeast{slog.LevelWarn, slog.NewTextHandler(os.Stderr, nil)}),
 	})
@@ -306,6 +363,13 @@ func (s *benchServers) inLog(ctx context.Context) (n int, err error) {
 func bareGin() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
+	e.GET("/v1/pixel.gif", func(c *gin.Context) {
+		if len(c.Request.URL.Query()) == 0 {
+			c.Status(http.StatusBadRequest)
+			return
+		}
+		c.Data(http.StatusOK, "image/gif", make([]byte, 42))
+	})
 	e.POST("/v1/events", func(c *gin.Context) {
 		if _, err := io.ReadAll(c.Request.Body); err != nil {
 			c.Status(http.StatusBadRequest)
@@ -337,9 +401,9 @@ func (r *benchReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "fsync on (%.2f ms for 4 KiB appended), events of %d bytes, %g s for each case and server, load generator beside them in its own process\n\n",
 		r.SyncMillis, r.EventBytes, r.Seconds)
 	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "connections\tevents/request\trequests/s\tevents/s\tp50 ms\tp99 ms\tCPU µs\tbare gin requests/s\tp50 ms\tp99 ms\tCPU µs\tratio\t")
+	fmt.Fprintln(t, "request\tconnections\tevents/request\trequests/s\tevents/s\tp50 ms\tp99 ms\tCPU µs\tbare gin requests/s\tp50 ms\tp99 ms\tCPU µs\tratio\t")
 	for _, c := range r.Cases {
-		fmt.Fprintf(t, "%d\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f %%\t\n", c.Connections, c.Events,
+		fmt.Fprintf(t, "%s\t%d\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f %%\t\n", c.Request, c.Connections, c.Events,
 			c.Ingest.RequestsPerSecond, c.Ingest.EventsPerSecond, c.Ingest.P50Millis, c.Ingest.P99Millis, c.Ingest.CPUMicros,
 			c.Bare.RequestsPerSecond, c.Bare.P50Millis, c.Bare.P99Millis, c.Bare.CPUMicros, 100*c.Ratio)
 	}

@@ -22,16 +22,18 @@ import (
 // A loadOrder says what the load generator is to send.
 type loadOrder struct {
 	Address     string  `json:"address"`
+	Method      string  `json:"method"`
 	Path        string  `json:"path"`
 	Key         string  `json:"key"`
 	Connections int     `json:"connections"`
 	Seconds     float64 `json:"seconds"`
 	Body        string  `json:"body"`
+	Hold        bool    `json:"hold,omitempty"` // connections that rest: see hold
 }
 
 // A loadResult is what came of an order.
 type loadResult struct {
-	Answered int     `json:"answered"` // with 202, warm-up included
+	Answered int     `json:"answered"` // with 2xx, warm-up included
 	Seconds  float64 `json:"seconds"`  // measured
 	Micros   []int32 `json:"micros"`   // of every request that ended in the measured time
 	Error    string  `json:"error,omitempty"`
@@ -113,6 +115,7 @@ func (l *loadChild) stop() {
 // serveLoad is the child: one order a line in, one result a line out, until the input ends.
 func serveLoad(ctx context.Context, in io.Reader, out io.Writer) error {
 	orders, results := json.NewDecoder(in), json.NewEncoder(out)
+	var resting []*sender
 	for {
 		var o loadOrder
 		switch err := orders.Decode(&o); {
@@ -121,7 +124,13 @@ func serveLoad(ctx context.Context, in io.Reader, out io.Writer) error {
 		case err != nil:
 			return wrong(fmt.Errorf("read an order: %w", err))
 		}
-		r, err := load(ctx, o)
+		var r loadResult
+		var err error
+		if o.Hold {
+			resting, r, err = hold(o, resting)
+		} else {
+			r, err = load(ctx, o)
+		}
 		if err != nil {
 			r = loadResult{Error: err.Error()}
 		}
@@ -137,8 +146,7 @@ const warmUp = 200 * time.Millisecond
 // load sends the same request again and again on every connection, one at a time, and
 // stops when the seconds are over. What was begun is waited for.
 func load(ctx context.Context, o loadOrder) (loadResult, error) {
-	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		o.Path, o.Address, o.Key, len(o.Body), o.Body)
+	request := o.request()
 	seconds := time.Duration(o.Seconds * float64(time.Second))
 	senders := make([]sender, o.Connections)
 	for i := range senders {
@@ -170,6 +178,15 @@ func load(ctx context.Context, o loadOrder) (loadResult, error) {
 		r.Micros = append(r.Micros, s.micros...)
 	}
 	return r, ctx.Err()
+}
+
+// request writes what is sent again and again.
+func (o loadOrder) request() []byte {
+	if o.Method == "GET" {
+		return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nReferer: https://acme.example/\r\n\r\n", o.Path, o.Address)
+	}
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		o.Path, o.Address, o.Key, len(o.Body), o.Body)
 }
 
 // The phases of a load, after the warm-up.
@@ -206,12 +223,12 @@ func (s *sender) run(phase *atomic.Int32) {
 }
 
 var (
-	accepted      = []byte("HTTP/1.1 202 ")
+	accepted      = []byte("HTTP/1.1 20")
 	contentLength = []byte("Content-Length: ")
 	chunked       = []byte("Transfer-Encoding: chunked")
 )
 
-// answer reads one answer to its end. Any but 202 is an error.
+// answer reads one answer to its end. Any but 200 and 202 is an error.
 func (s *sender) answer() error {
 	line, err := s.line()
 	if err != nil {

@@ -22,7 +22,7 @@ func TestBenchIngest(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v: %s", err, out.Bytes())
 	}
-	if len(r.Cases) != 2 || r.Cases[0].Events != 1 || r.Cases[1].Events != 50 {
+	if len(r.Cases) != 3 || r.Cases[0].Events != 1 || r.Cases[1].Events != 50 || r.Cases[2].Request != benchPixel {
 		t.Fatalf("cases %+v", r.Cases)
 	}
 	for _, c := range r.Cases {
@@ -44,6 +44,19 @@ func TestBenchIngest(t *testing.T) {
 	var text bytes.Buffer
 	if err := r.print(&text); err != nil || !strings.Contains(text.String(), "fsync on") {
 		t.Errorf("%v: %s", err, &text)
+	}
+}
+
+// What make bench does with ten thousand.
+func TestBenchConnections(t *testing.T) {
+	t.Setenv("TRIBUTARY_TEST_MAIN", "1")
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"bench", "connections", "--connections", "500", "--json"}, strings.NewReader(""), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var r connectionsReport
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Connections != 500 || r.Again != 500 || r.Bytes <= 0 || r.Bytes > 64<<10 {
+		t.Errorf("%v: %s", err, out.Bytes())
 	}
 }
 

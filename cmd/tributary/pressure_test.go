@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -260,41 +259,6 @@ func TestTheQueueIsBounded(t *testing.T) {
 	if codes[202] != 1 || codes[503] != 1 || len(log.kept) != 1 {
 		t.Errorf("answers %v, %d kept", codes, len(log.kept))
 	}
-}
-
-// Connections that rest cost little and are held; docs/benchmarks.md has the figure for 10,000.
-func TestIdleConnectionsAreHeld(t *testing.T) {
-	const many = 400
-	address, _ := serving(t, &slowLog{}, nil)
-	before := heldMemory()
-	callers := make([]*caller, many)
-	request := "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
-	for i := range callers {
-		callers[i] = call(t, address)
-		callers[i].say(request)
-		if res, _, err := callers[i].hear(); err != nil || res.StatusCode != 200 {
-			t.Fatal(err)
-		}
-	}
-	each := (heldMemory() - before) / many
-	t.Logf("%d bytes for a connection that rests, both ends", each)
-	if each > 64<<10 {
-		t.Errorf("a connection that rests holds %d bytes", each)
-	}
-	for _, c := range callers { // each is still good
-		c.say(request)
-		if res, _, err := c.hear(); err != nil || res.StatusCode != 200 {
-			t.Fatal(err)
-		}
-	}
-}
-
-// heldMemory is what the heap and stacks hold.
-func heldMemory() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 // More connections than may be held wait until one of those is closed.
