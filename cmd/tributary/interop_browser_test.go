@@ -42,6 +42,7 @@ func TestInteropBrowser(t *testing.T) {
 	t.Run("global privacy control", w.privacyControl)
 	t.Run("calls before the script", w.early)
 	t.Run("tag manager", w.tagManager)
+	t.Run("beacon", w.beacon)
 	t.Run("router away", w.away) // last: it stops the router
 }
 
@@ -586,6 +587,19 @@ func (w *web) tagManager(t *testing.T) {
 	v.run(chromedp.Navigate(w.at("/gtm/landing")))
 	v.await(1)
 	v.well()
+}
+
+// A browser without fetch sends beacons.
+func (w *web) beacon(t *testing.T) {
+	v := w.visitor(t, true)
+	v.run(func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, tab, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `delete window.fetch`})
+		return chromedp.Void{}, err
+	})
+	v.run(chromedp.Navigate(w.at("/shop/pricing?ttclid=beacon-1")))
+	v.until(`localStorage._trbq == "[]"`)
+	v.well()
+	w.s.recorded("SELECT name, count() FROM v_events WHERE person = (SELECT root FROM v_nodes WHERE scheme = 'ttclid' AND value = 'beacon-1') GROUP BY name", "ad_clicked 1")
 }
 
 // While the router is away events wait in the browser. They arrive later, each once, also from the next page.

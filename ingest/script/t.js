@@ -158,15 +158,16 @@
     const credentials = option.cookie == "server" ? "include" : "same-origin";
     const type = { "Content-Type": "text/plain" }; // asks no leave beforehand
     const gone = quietly(() => fetch(url, { method: "POST", body, keepalive: body.length < 6e4, credentials, headers: type }));
-    if (!gone) return beacon();
+    const taken = () => {
+      const done = due.map((x) => x.e.event_id);
+      save("q", load("q", []).filter((x) => done.indexOf(x.e.event_id) < 0));
+      flush();
+    };
+    if (!gone) return beacon() && taken(); // the browser has it, more is not to be known
     gone.then((answer) => {
       if (!mayStore()) writeCookie("", 0); // the router may have set it again, on what was sent before a no
       // Refused for good is as final as taken; busy, down or signed off is not.
-      if (answer.status < 500 && answer.status != 429 && answer.status != 408) {
-        const done = due.map((x) => x.e.event_id);
-        save("q", load("q", []).filter((x) => done.indexOf(x.e.event_id) < 0));
-        flush();
-      }
+      if (answer.status < 500 && answer.status != 429 && answer.status != 408) taken();
     }, () => {});
   }
 
