@@ -42,6 +42,13 @@ func (r *router) buildSyncs(metrics *pipeline.Metrics, reads *hubspotcrm.Metrics
 				Further: func(object string) []string { return r.mapping.Load().ReadProperties(object) }},
 			View: r.jobView, Heard: r.heard, People: r.view, Watched: func(object string) []string { return r.mapping.Load().WatchedProperties(object) },
 			Every: a.Reconciles(), Owner: r.instance, Health: r.health, Logger: r.logger, Metrics: metrics}
+		if j := a.Journal; j.Given() {
+			hosts := j.FileHosts
+			if len(hosts) == 0 {
+				hosts = hubspotcrm.JournalFileHosts
+			}
+			out[name].Journal = &hubspotcrm.Journal{BaseURL: crmURL(a), ClientID: j.ClientID, Secret: j.ClientSecret.Reader(), HTTP: delivery.NewClient(a.BaseURL != ""), FileHosts: hosts}
+		}
 	}
 	return out
 }
@@ -287,6 +294,9 @@ func printSync(w io.Writer, s canonical.CRMSync) error {
 		if err := printPass(w, *s.Pass); err != nil {
 			return err
 		}
+	}
+	if j := s.Journal; j != nil {
+		fmt.Fprintf(w, "journal: read up to %s, %d files, %d receipts, %d gaps\n", j.Read.Format(time.RFC3339), j.Files, j.Pulled, j.Gaps)
 	}
 	if s.Import != nil {
 		return printImport(w, *s.Import)

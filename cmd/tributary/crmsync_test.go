@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"tributary/destinations/catalog"
 	"tributary/destinations/simulator"
+	"tributary/internal/config"
 )
 
 // What docs/hubspot-sync.md types is typed here, against a HubSpot with a past: it says what the
@@ -22,6 +24,10 @@ func TestTheHubSpotSyncPage(t *testing.T) {
 	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```\n\n```text\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
 	if len(blocks) != 3 {
 		t.Fatalf("docs/hubspot-sync.md types %d commands", len(blocks))
+	}
+	shown := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindStringSubmatch(string(page))
+	if c, err := config.Parse("tributary.yaml", []byte(shown[1]), catalog.Kinds()); err != nil || !c.Accounts["hubspot"].Journal.Given() {
+		t.Errorf("the page's configuration: %v", err)
 	}
 	s := newSystem(t, systemOptions{HubSpot: simulator.HubSpotAccount{SearchLag: -1}})
 	past := func(ago time.Duration) simulator.Change { return simulator.Change{At: time.Now().Add(-ago)} }

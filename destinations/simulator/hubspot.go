@@ -35,6 +35,7 @@ type HubSpotAccount struct {
 	Partner    bool
 	EventTypes []AppEventType
 	Apps       []HubSpotApp
+	Journal    JournalApp
 
 	// Pipelines of deals beside "default".
 	Pipelines []Pipeline
@@ -129,7 +130,8 @@ type hubSpotServer struct {
 	timeline    timeline
 	blocked     map[string]bool // e-mails erased for good
 
-	hooks hooks
+	hooks   hooks
+	journal webhookJournal
 }
 
 // check finds settings that no portal could have.

@@ -233,6 +233,9 @@ func (s *Simulator) oauth(c *call) answer {
 	}
 	switch last := p[len(p)-1]; {
 	case len(p) == 3 && last == "token" && (dated || p[1] == "v1" || p[1] == "v3"):
+		if a, journal := s.grantJournal(c); journal {
+			return a
+		}
 		return s.grant(c)
 	case dated && last == "introspect" && (len(p) == 3 || len(p) == 4 && p[2] == "token"):
 		return s.introspect(c)

@@ -67,6 +67,9 @@ func (s *Simulator) serveHubSpot(c *call) answer {
 	if strings.HasPrefix(c.path, "/webhooks/") {
 		return s.serveWebhookSettings(c)
 	}
+	if strings.HasPrefix(c.path, "/webhooks-journal") {
+		return s.serveJournal(c)
+	}
 	h, refused := s.authorize(c)
 	if refused != nil {
 		s.refusedHubSpot(refused)

@@ -100,6 +100,7 @@ func (h *hubSpotServer) emit(f fact, ch Change) {
 	if ch.Silent || f.object == notes || f.toType == notes {
 		return
 	}
+	h.publish(f, ch)
 	for i, sub := range h.account.Subscriptions {
 		kind, property, _ := strings.Cut(sub, ":")
 		object, action, _ := strings.Cut(kind, ".")

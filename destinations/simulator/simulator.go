@@ -196,7 +196,7 @@ func vendorOf(path string) (Vendor, string) {
 	switch first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); {
 	case first == "rest" || path == "/oauth/v2/accessToken":
 		return LinkedIn, path
-	case first == "crm" || first == "events" || first == "account-info" || first == "oauth" || first == "integrators" || first == "webhooks":
+	case first == "crm" || first == "events" || first == "account-info" || first == "oauth" || first == "integrators" || first == "webhooks" || strings.HasPrefix(first, "webhooks-journal"):
 		return HubSpot, path
 	case graphVersion.MatchString(first) || digits.MatchString(first):
 		return Meta, path

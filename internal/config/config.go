@@ -122,6 +122,19 @@ type Account struct {
 	// ReconcileEvery is how often its changes are compared with what webhooks told; nil: every hour,
 	// 0: only when asked.
 	ReconcileEvery *time.Duration `yaml:"reconcile_every"`
+	Journal        Journal        `yaml:"journal"`
+}
+
+// Journal is the app that may read the account's webhooks journal.
+type Journal struct {
+	ClientID     string   `yaml:"client_id"`
+	ClientSecret Secret   `yaml:"client_secret"`
+	FileHosts    []string `yaml:"file_hosts"` // from which its files may be fetched; none: HubSpot's own
+}
+
+// Given is true where the section is there.
+func (j Journal) Given() bool {
+	return j.ClientID != "" || j.ClientSecret != "" || len(j.FileHosts) > 0
 }
 
 // Reconciles is how often an account's changes are compared by themselves; 0: not.
@@ -271,6 +284,7 @@ func (c *Config) Secrets() map[string]Secret {
 	}
 	for n, a := range c.Accounts {
 		out["accounts."+n+".token"] = a.Token
+		out["accounts."+n+".journal.client_secret"] = a.Journal.ClientSecret
 		out["accounts."+n+".oauth.client_secret"], out["accounts."+n+".oauth.refresh_token"] = a.OAuth.ClientSecret, a.OAuth.RefreshToken
 	}
 	for n, s := range c.Sources {
@@ -313,6 +327,7 @@ func (c *Config) rebase(dir string) {
 		base(&a.Token)
 		base(&a.OAuth.ClientSecret)
 		base(&a.OAuth.RefreshToken)
+		base(&a.Journal.ClientSecret)
 		c.Accounts[n] = a
 	}
 	for n, s := range c.Sources {

@@ -19,6 +19,7 @@ var (
 	prefixShape   = regexp.MustCompile(`^[a-zA-Z0-9._-]*$`)
 	databaseShape = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,62}$`)
 	currencyShape = regexp.MustCompile(`^[A-Z]{3}$`)
+	hostShape     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$`)
 	countryShape  = regexp.MustCompile(`^[A-Z]{2}$`)
 )
 
@@ -151,6 +152,14 @@ func (c *Config) validateAccount(s *destinations.Section, name string, a Account
 	}
 	if every := a.Reconciles(); every != 0 && (every < time.Minute || every > 7*24*time.Hour) {
 		s.Problem(at+".reconcile_every", "%s.reconcile_every is %v: it must be from 1m to 168h, or 0s for only when asked", at, every)
+	}
+	if j := a.Journal; j.Given() && (j.ClientID == "" || j.ClientSecret == "") {
+		s.Problem(at+".journal", "%s.journal needs client_id and client_secret: those of the platform app with the scope developer.webhooks_journal.read", at)
+	}
+	for i, host := range a.Journal.FileHosts {
+		if name := strings.TrimPrefix(host, "*."); !hostShape.MatchString(name) {
+			s.Problem(fmt.Sprintf("%s.journal.file_hosts.%d", at, i), "%q is no host: write files.example.com, or *.example.com for any below it", host)
+		}
 	}
 	if a.AppID < 0 {
 		s.Problem(at+".app_id", "%s.app_id must not be negative", at)

@@ -37,6 +37,7 @@ type Sync struct {
 	Portal  int64  // 0: bodies name none
 	Source  string // what pulled receipts are of
 	CRM     CRMHistory
+	Journal CRMJournal // nil: the account has none
 	View    *JobView
 	Heard   *Heard
 	People  *identity.View // nil: nobody is erased
@@ -107,20 +108,25 @@ type syncing struct {
 	wait   time.Duration // after a failure
 	resume time.Time
 	pruned time.Time
+
+	journalDue, journalResume time.Time
+	journalWait               time.Duration
 }
 
 // turn does what is due: a journal's new files, a pass, or a page of an import. What fails is
 // tried again later; an error is one of the log or the local state.
 func (w *syncing) turn(ctx context.Context) error {
 	now := time.Now().UTC()
-	if now.Before(w.resume) {
-		return nil
-	}
 	state, err := w.state(ctx)
 	if err != nil {
 		return err
 	}
-	err = w.due(ctx, state, now)
+	if err = w.turnJournal(ctx, &state, now); err == nil && now.Before(w.resume) {
+		return nil
+	}
+	if err == nil {
+		err = w.due(ctx, state, now)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -45,6 +45,7 @@ type bureau struct {
 	sent  int // receipts of webhooks
 	late  []canonical.Receipt
 	lose  func() bool // drops a webhook
+	with  func(*Sync) // changes the sync; nil: not
 }
 
 func newBureau(t *testing.T, seed uint64) *bureau {
@@ -57,8 +58,9 @@ func newBureau(t *testing.T, seed uint64) *bureau {
 func closedBureau(t *testing.T, seed uint64) *bureau {
 	t.Helper()
 	sim, err := simulator.New(simulator.Options{Seed: seed,
-		Meta:    simulator.MetaAccount{DatasetIDs: []string{"111222333"}, Token: "meta-token"},
-		HubSpot: simulator.HubSpotAccount{Token: "pat-test"},
+		Meta: simulator.MetaAccount{DatasetIDs: []string{"111222333"}, Token: "meta-token"},
+		HubSpot: simulator.HubSpotAccount{Token: "pat-test",
+			Journal: simulator.JournalApp{ClientID: "journal-app", ClientSecret: "journal-secret", Scopes: []string{"developer.webhooks_journal.read"}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +100,9 @@ func (b *bureau) start() {
 	resolve := &Resolve{Log: b.log, Topics: topics, Prefix: "t.", Mapping: func() *mappings.Mapping { return m }, Settings: func(string) wire.Settings { return settings }, View: b.view}
 	b.sync = &Sync{Log: b.log, Topics: topics, Prefix: "t.", Account: "hubspot", Portal: 424242, Source: "app", CRM: crm, View: jobs, Heard: heard, People: b.view,
 		Watched: m.WatchedProperties, Owner: "test", Health: &Health{}, Logger: logger}
+	if b.with != nil {
+		b.with(b.sync)
+	}
 	lane := &delivery.Lane{Name: "meta", Mode: delivery.Live, Log: b.log, Topics: topics, Ledger: ledger, People: b.view, Policy: delivery.DefaultPolicy(), Owner: "test", Logger: logger}
 	vendor(t, b.sim, meta.Kind(), `{dataset_id: "111222333", linger: 0s}`, "meta-token")(lane)
 	lane.Routes = func(e *canonical.Event) (canonical.Route, bool) { return m.RouteOf("meta", "meta", e) }
