@@ -50,11 +50,11 @@ var proofs = map[string]openapi.Schema{
 
 // The codes that routes of a kind have in common.
 var (
-	limits    = []Code{CodeOverloaded, CodeInternal}
-	keyErrors = []Code{CodeNoKey, CodeBadKey, CodeExpired, CodeRevoked, CodeScope}
-	readsBody = []Code{CodeMalformed, CodeWrongType, CodeTooDeep, CodeUTF8, CodeEncoding, CodeIncomplete, CodeTooLarge, CodeContentEnc}
+	limits    = []Code{CodeOverloaded, CodeBusy, CodeInternal}
+	keyErrors = []Code{CodeNoKey, CodeBadKey, CodeExpired, CodeRevoked, CodeScope, CodeRate}
+	readsBody = []Code{CodeMalformed, CodeWrongType, CodeTooDeep, CodeUTF8, CodeEncoding, CodeIncomplete, CodeSlow, CodeTooLarge, CodeContentEnc}
 	readsJSON = append(slices.Clone(readsBody), CodeMediaType)
-	keeps     = []Code{CodeBadSource, CodeNothing, CodeTooMany, CodeLog, CodeLogFull}
+	keeps     = []Code{CodeBadSource, CodeNothing, CodeTooMany, CodeRate, CodeLog, CodeLogFull}
 )
 
 // Codes joins lists of codes, for an Operation's Errors.

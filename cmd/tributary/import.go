@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -242,13 +243,18 @@ func (i *importing) send(ctx context.Context, router *client, batch []line) (map
 			return nil, err
 		case no.Code == ingest.CodeNothing: // it says so of each when asked one by one
 			return i.sendEach(ctx, router, batch, faults)
-		case no.Code != ingest.CodeOverloaded && no.Code != ingest.CodeLog && no.Code != ingest.CodeLogFull:
+		case !passes(no.Code):
 			return nil, err
 		}
 		if !pause(ctx, wait) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// passes says of a refusal that it is over by itself.
+func passes(c ingest.Code) bool {
+	return slices.Contains([]ingest.Code{ingest.CodeOverloaded, ingest.CodeRate, ingest.CodeSlow, ingest.CodeBusy, ingest.CodeLog, ingest.CodeLogFull}, c)
 }
 
 // sendEach sends the lines of a batch of which nothing was taken one by one, to learn why.
@@ -262,7 +268,7 @@ func (i *importing) sendEach(ctx context.Context, router *client, batch []line, 
 		switch {
 		case err == nil:
 			res.Body.Close()
-		case errors.As(err, &no) && no.Code != ingest.CodeOverloaded && no.Code != ingest.CodeLog && no.Code != ingest.CodeLogFull:
+		case errors.As(err, &no) && !passes(no.Code):
 			faults[l.number] = no.Error()
 		default:
 			return nil, err

@@ -96,7 +96,7 @@ type (
 
 // acts are the codes of routes that read a small strict body, lists those of lists.
 var (
-	acts  = []ingest.Code{ingest.CodeMalformed, ingest.CodeWrongType, ingest.CodeTooLarge, ingest.CodeMissing, ingest.CodeUnknown}
+	acts  = []ingest.Code{ingest.CodeMalformed, ingest.CodeWrongType, ingest.CodeTooLarge, ingest.CodeSlow, ingest.CodeOverloaded, ingest.CodeBusy, ingest.CodeMissing, ingest.CodeUnknown}
 	lists = []ingest.Code{ingest.CodeSelection}
 	logs  = []ingest.Code{ingest.CodeLog, ingest.CodeLogFull}
 )
