@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -98,6 +100,57 @@ func FuzzPixelQuery(f *testing.F) {
 		}
 		for _, r := range kept {
 			_, _ = wire.Read(r, wire.Settings{})
+		}
+		if strings.Contains(w.out.String(), "panic in a handler") {
+			t.Fatalf("panic: %s", w.out)
+		}
+	})
+}
+
+// FuzzMeta: a request in any of Meta's three body forms is taken whole or refused whole, in Meta's
+// shape; the answer counts what was kept, and nothing that was kept is quarantined on reading.
+func FuzzMeta(f *testing.F) {
+	for i, s := range []string{
+		`{"data":[` + metaLead + `],"test_event_code":"T"}`, `{"data":["` + strings.ReplaceAll(metaLead, `"`, `\"`) + `"]}`, `{"data":"[]"}`, `{"data":[{"event_name":"Purchase","event_time":"1776942259","user_data":{"em":[null],"fbp":["a"]},"custom_data":{"value":"1","currency":"eur"}}]}`,
+		"data=%5B" + url.QueryEscape(metaLead) + "%5D&upload_tag=x", "data[]=" + url.QueryEscape(metaLead) + "&data[1]={}", "a&=&%zz", "data=&data=[]",
+		"--b\r\nContent-Disposition: form-data; name=\"data\"\r\n\r\n[" + metaLead + "]\r\n--b--\r\n", "--b\r\nContent-Disposition: form-data; name=\"data[0]\"\r\n\r\n" + metaLead + "\r\n--b\r\n\r\n--b--",
+		`{"data":[{"event_name":"PageView","event_time":1776942259,"event_source_url":"https://a.example/?fbclid=x","user_data":{"client_ip_address":"1.2.3.4","client_user_agent":"UA"},"data_processing_options":"LDU","data_processing_options_state":1000}]}`,
+	} {
+		f.Add(byte(i), []byte(s), "")
+		f.Add(byte(i/4), []byte(s), "data[]="+url.QueryEscape(metaLead))
+	}
+	kinds := []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"}
+	w := newWorld(f, func(o *Options) { o.Limits.Rate, o.Limits.AddressRate = Unlimited, Unlimited })
+	f.Fuzz(func(t *testing.T, kind byte, body []byte, query string) {
+		w.t = t
+		w.out.Reset()
+		req := httptest.NewRequest("POST", "/v25.0/1/events", bytes.NewReader(body))
+		req.URL.RawQuery = query
+		req.Header = http.Header{"Content-Type": {kinds[int(kind)%len(kinds)]}, "Authorization": {"Bearer k-ingest"}}
+		rec := httptest.NewRecorder()
+		w.http.ServeHTTP(rec, req)
+		kept := w.log.take()
+		var a struct {
+			Received int               `json:"events_received"`
+			Receipts []json.RawMessage `json:"receipts"`
+			Error    *struct {
+				Code  int
+				Trace string `json:"fbtrace_id"`
+			}
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil {
+			t.Fatalf("answer %q: %v", rec.Body, err)
+		}
+		switch {
+		case rec.Code == http.StatusOK && a.Received == len(kept) && len(a.Receipts) == len(kept) && len(kept) > 0 && a.Error == nil:
+		case rec.Code/100 == 4 && len(kept) == 0 && a.Error != nil && a.Error.Code != 0 && a.Error.Trace != "":
+		default:
+			t.Fatalf("%d with %d kept: %s", rec.Code, len(kept), rec.Body)
+		}
+		for _, r := range kept {
+			if _, p := wire.Read(r, wire.Settings{}); p != nil {
+				t.Fatalf("%s was kept and is quarantined: %v", r.Body, p)
+			}
 		}
 		if strings.Contains(w.out.String(), "panic in a handler") {
 			t.Fatalf("panic: %s", w.out)
