@@ -387,3 +387,28 @@ sources:
 		}
 	}
 }
+
+// A name that anybody may report is the same from a page and from a server, and of the funnel; all
+// others stay a server's to say.
+func TestWhoMayReportAName(t *testing.T) {
+	m, problems := Compile(File{Name: "m.yaml", Text: []byte("version: 1\nvocabulary:\n  - lead_captured: { reported_by: anybody }\n  - qualified_lead: { reported_by: servers }\nsources:\n  pixel:\n    events: { Lead: lead_captured }\n  meta_api:\n    events: { Lead: lead_captured }\n")})
+	if m == nil {
+		t.Fatal(problems)
+	}
+	for _, c := range []struct {
+		event   string
+		way     canonical.Way
+		browser bool
+		name    string
+		funnel  bool
+	}{
+		{"Lead", canonical.WayPixel, true, "lead_captured", true}, {"Lead", canonical.WayMeta, false, "lead_captured", true}, {"lead_captured", canonical.WayPixel, true, "lead_captured", true},
+		{"qualified_lead", canonical.WayPixel, true, CustomEvent, false}, {"qualified_lead", canonical.WayMeta, false, "qualified_lead", true},
+	} {
+		r := canonical.Report{Subject: canonical.SubjectCustom, Event: c.event, EventID: "web-77", OccurredAt: guideAt, Object: canonical.Object{Type: "person", ID: "a"}}
+		e := apply(t, m, r, canonical.Receipt{ID: "r", Source: "s", Way: c.way, Browser: c.browser, ReceivedAt: guideAt})
+		if e.Name != c.name || e.Funnel != c.funnel || e.ID != "web-77" {
+			t.Errorf("%s by %s became %s, funnel %v", c.event, c.way, e.Name, e.Funnel)
+		}
+	}
+}
