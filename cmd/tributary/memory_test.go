@@ -212,6 +212,7 @@ func evilBodies() map[string]evilBody {
 	object := func(member func(int) string) string {
 		return `{"event":"page_view","anonymous_id":"a",` + strings.TrimSuffix(repeated(200<<10, func(i int) string { return member(i) + "," }), ",") + "}"
 	}
+	metaLead := fmt.Sprintf(`{"event_name":"Lead","event_time":%d,"user_data":{"em":["a@example.com"],"ph":["1"]}`, time.Now().Unix())
 	texts := map[string]string{
 		"deep lists":         strings.Repeat("[", size),
 		"deep lists, closed": strings.Repeat("[", size/2) + strings.Repeat("]", size/2),
@@ -231,16 +232,18 @@ func evilBodies() map[string]evilBody {
 		"list of values":     object(func(i int) string { return fmt.Sprintf(`"user_data":{"em":["a%d@example.com","b"]}`, i) }),
 		"thousand page views": thousand(`{"event":"page_view","anonymous_id":"a","url":"https://acme.example/?` +
 			strings.Repeat("a=b&", 210) + `","consent":{"ad_storage":true}}`),
-		"thousand deals":    thousand(`{"event":"deal.stage_changed","deal":{"id":"1","stage":"contractsent","contact_ids":[` + strings.TrimSuffix(strings.Repeat("1,", 400), ",") + `]},"occurred_at":1776942259}`),
-		"thousand webhooks": thousand(`{"subscriptionType":"contact.propertyChange","portalId":1,"objectId":2,"propertyName":"lifecyclestage","propertyValue":"` + strings.Repeat("x", 850) + `","occurredAt":1776942259000}`),
-		"hubspot's objects": `{"vid":1,"properties":{` + strings.TrimSuffix(repeated(size-200, func(i int) string { return fmt.Sprintf(`"p%d":{"value":"v","versions":[{"value":"v"}]},`, i) }), ",") + `}}`,
-		"items":             `{"items":` + thousand(`{"id":"x","a":{"b":{"c":{"email":"a@example.com"}}},"n":"`+strings.Repeat("y", 900)+`"}`) + `}`,
-		"many items":        `{"items":` + list(func(i int) string { return "{}" }) + `}`,
-		"segment":           `{"batch":` + thousand(`{"type":"track","event":"x","messageId":"m","anonymousId":"a","properties":{"a":"`+strings.Repeat("x", 850)+`"},"context":{"page":{"url":"https://acme.example/"}}}`) + `}`,
-		"meta":              `{"data":` + thousand(`{"event_name":"Lead","event_time":1776942259,"user_data":{"em":["a@example.com"],"ph":["1"]},"custom_data":{"a":"`+strings.Repeat("x", 850)+`"}}`) + `}`,
-		"texts in texts":    `{"data":` + mustJSON(thousand(`{"event_name":"Lead","user_data":{}}`)) + `}`,
-		"null bytes":        strings.Repeat("\x00", size),
-		"white space":       strings.Repeat(" ", size),
+		"thousand deals":       thousand(`{"event":"deal.stage_changed","deal":{"id":"1","stage":"contractsent","contact_ids":[` + strings.TrimSuffix(strings.Repeat("1,", 400), ",") + `]},"occurred_at":1776942259}`),
+		"thousand webhooks":    thousand(`{"subscriptionType":"contact.propertyChange","portalId":1,"objectId":2,"propertyName":"lifecyclestage","propertyValue":"` + strings.Repeat("x", 850) + `","occurredAt":1776942259000}`),
+		"hubspot's objects":    `{"vid":1,"properties":{` + strings.TrimSuffix(repeated(size-200, func(i int) string { return fmt.Sprintf(`"p%d":{"value":"v","versions":[{"value":"v"}]},`, i) }), ",") + `}}`,
+		"items":                `{"items":` + thousand(`{"id":"x","a":{"b":{"c":{"email":"a@example.com"}}},"n":"`+strings.Repeat("y", 900)+`"}`) + `}`,
+		"many items":           `{"items":` + list(func(i int) string { return "{}" }) + `}`,
+		"segment":              `{"batch":` + thousand(`{"type":"track","event":"x","messageId":"m","anonymousId":"a","properties":{"a":"`+strings.Repeat("x", 850)+`"},"context":{"page":{"url":"https://acme.example/"}}}`) + `}`,
+		"meta":                 `{"data":` + thousand(metaLead+`,"custom_data":{"a":"`+strings.Repeat("x", 850)+`"}}`) + `}`,
+		"large events of meta": `{"data":[` + strings.Repeat(metaLead+`,"custom_data":{"a":[1`+strings.Repeat(",1", 100<<10)+`]}},`, 4) + metaLead + `}]}`,
+		"meta's data as text":  `{"data":"[` + strings.Repeat(`\u007b\u007d,`, size/14) + `{}]"}`,
+		"texts in texts":       `{"data":` + mustJSON(thousand(`{"event_name":"Lead","user_data":{}}`)) + `}`,
+		"null bytes":           strings.Repeat("\x00", size),
+		"white space":          strings.Repeat(" ", size),
 	}
 	out := map[string]evilBody{}
 	for name, text := range texts {
@@ -258,6 +261,8 @@ func evilBodies() map[string]evilBody {
 	out["a form in a form"] = evilBody{[]byte("data=" + strings.Repeat("%5B", size/3)), form, false}
 	part := "--b\r\nContent-Disposition: form-data; name=\"data\"\r\n\r\n{}\r\n"
 	out["many parts"] = evilBody{[]byte(strings.Repeat(part, size/len(part)) + "--b--\r\n"), "multipart/form-data; boundary=b", false}
+	part = strings.Replace(part, `"data"`, `"data[]"`, 1)
+	out["parts that are events"] = evilBody{[]byte(strings.Repeat(part, size/len(part)) + "--b--\r\n"), "multipart/form-data; boundary=b", false}
 	out["heads of parts"] = evilBody{[]byte("--b\r\n" + repeated(size, func(i int) string { return fmt.Sprintf("X-%d: y\r\n", i) })), "multipart/form-data; boundary=b", false}
 	return out
 }
