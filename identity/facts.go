@@ -271,8 +271,12 @@ func (s *statements) completion() {
 	}
 }
 
-// company ties the report's company to its domain.
+// company ties the report's company to its domain. A browser is not heard: by a domain that it makes up,
+// two companies would be one.
 func (s *statements) company() {
+	if s.receipt.Browser {
+		return
+	}
 	id := s.report.Company.ID
 	if id == "" && s.report.Object.Type == "company" {
 		id = s.report.Object.ID
@@ -327,7 +331,7 @@ func (s *statements) employer(ids []canonical.Identifier) {
 	}
 	company := first(append([]string{s.report.Company.ID}, s.report.Companies...))
 	account := s.account(company, s.report.Company.Domain, s.report.Contact.Email)
-	s.belongs(s.at, ids[0], account, company != "" && s.report.Object.Type != "deal")
+	s.belongs(s.at, ids[0], account, company != "" && s.report.Object.Type != "deal" && !s.receipt.Browser)
 }
 
 // deal associates the report's deal with its contacts and companies.

@@ -174,6 +174,11 @@ func TestFactsOf(t *testing.T) {
 			receipt: canonical.Receipt{ID: "r1", Source: "site", Browser: true},
 			want:    []string{"association found anonymous:c-1 domain:acme.example @1"},
 		},
+		"a browser ties no company to a domain": {
+			report:  canonical.Report{Subject: canonical.SubjectCustom, OccurredAt: day(1), Identifiers: []canonical.Identifier{cookie}, Company: canonical.Company{ID: "77", Domain: "acme.example"}},
+			receipt: canonical.Receipt{ID: "r1", Source: "site", Browser: true},
+			want:    []string{"association found anonymous:c-1 hubspot_company:77 @1"},
+		},
 		"a bare public suffix is no account": {
 			report: canonical.Report{Subject: canonical.SubjectCustom, OccurredAt: day(1), Identifiers: []canonical.Identifier{cookie}, Company: canonical.Company{Domain: "co.uk", Tier: "tier_1"}},
 		},

@@ -54,7 +54,7 @@ func (rd *reader) read(b *body) {
 	b.companies()
 	b.money()
 	r.Claimed = first(b.custom.said(claimName...), b.said(claimName...))
-	rd.property("owner_id", b.deal.text(dealOwner...))
+	rd.property("owner_id", b.deal.plain(dealOwner...))
 	var touch canonical.Touch
 	for _, n := range []node{b.campaign, b.custom, b.node} {
 		n.campaign(&touch)
@@ -93,7 +93,9 @@ func (rd *reader) read(b *body) {
 		rd.keepCampaign(touch)
 	}
 	if r.Object.Type != "deal" {
-		r.Deal = first(b.deal.said(dealID...), b.custom.said(customDealID...))
+		if r.Deal = first(b.deal.said(dealID...), b.custom.said(customDealID...)); namesNothing(r.Deal) {
+			r.Deal = ""
+		}
 	}
 	b.properties()
 	rd.finish()
@@ -244,11 +246,11 @@ func (b *body) dealStage() {
 	r.Pipeline = first(b.deal.key(dealPipeline...), b.custom.key(customPipeline...))
 	r.PipelineLabel = first(b.deal.text(dealPipelineLabel...), b.custom.text(customPipelineLabel...))
 	r.Outcome = outcome(b.deal.said(dealWon...), b.deal.said(dealClosed...), b.deal.said(dealProbability...))
-	r.Contacts = b.deal.list(dealContacts...)
+	r.Contacts = b.deal.ids(dealContacts...)
 	if id := r.Contact.ID; id != "" && !slices.Contains(r.Contacts, id) {
 		r.Contacts = append([]string{id}, r.Contacts...)
 	}
-	for _, id := range b.deal.list(dealCompanies...) {
+	for _, id := range b.deal.ids(dealCompanies...) {
 		if !slices.Contains(r.Companies, id) {
 			r.Companies = append(r.Companies, id)
 		}
@@ -271,7 +273,7 @@ func (b *body) merge() {
 		of, id = b.company, r.Company.ID
 	}
 	survivor := first(b.key(survivorID...), of.key(survivorID...), id)
-	rd.merge(b.object, survivor, append(b.list(mergedIDs...), of.list(mergedIDs...)...))
+	rd.merge(b.object, survivor, append(b.ids(mergedIDs...), of.ids(mergedIDs...)...))
 	if r.Merge != nil {
 		r.Merge.Undone = b.kind == unmerged
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -95,6 +96,17 @@ func (n node) said(keys ...string) string {
 	return ""
 }
 
+// plain takes the first scalar, as text. What has another form stays what the caller made it.
+func (n node) plain(keys ...string) string {
+	for _, k := range keys {
+		if v := n.said(k); v != "" {
+			delete(n.f, k)
+			return v
+		}
+	}
+	return ""
+}
+
 // text gives a text without space around it.
 func (n node) text(keys ...string) string {
 	_, s := n.raw(keys...)
@@ -102,7 +114,7 @@ func (n node) text(keys ...string) string {
 }
 
 // key gives a text that names something: an id, an e-mail, a domain. A template left
-// in it is a problem.
+// in it is a problem; a program's word for nothing is nothing.
 func (n node) key(keys ...string) string {
 	k, s := n.raw(keys...)
 	if strings.Contains(s, "{{") {
@@ -113,7 +125,23 @@ func (n node) key(keys ...string) string {
 		n.rd.fail(CodeWrongType, n.path+k, "is longer than 1024 bytes")
 		return ""
 	}
+	if namesNothing(s) {
+		return ""
+	}
 	return s
+}
+
+// namesNothing is true for what programs write where they have no id: taken for one, it would make
+// one person, deal or event of all that have none.
+func namesNothing(s string) bool {
+	if len(s) > 36 {
+		return false
+	}
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "null", "undefined", "none", "(null)", "<nil>", "[object object]", "00000000-0000-0000-0000-000000000000":
+		return true
+	}
+	return s == "NaN"
 }
 
 // maxList bounds a list of ids or addresses, maxIdentifiers what one receipt may tie
@@ -190,6 +218,11 @@ func (n node) list(keys ...string) []string {
 		}
 	}
 	return out
+}
+
+// ids is a list of what names something.
+func (n node) ids(keys ...string) []string {
+	return slices.DeleteFunc(n.list(keys...), namesNothing)
 }
 
 // flag gives true or false, also as text or 1 and 0; nil when not given.

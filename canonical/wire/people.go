@@ -31,7 +31,7 @@ func (n node) who() {
 		rd.identify(canonical.LeadID, id)
 	}
 	rd.user(n.key(userID...))
-	for _, v := range n.list(externalID...) {
+	for _, v := range n.ids(externalID...) {
 		rd.user(v)
 		if isHashed(v) {
 			rd.keepHash("external_id", v)

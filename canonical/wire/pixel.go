@@ -107,7 +107,7 @@ const clockOff = 2 * time.Minute
 
 // skew tells by sent_at, what the visitor's clock said on sending, how far it is from ours.
 func (n node) skew() time.Duration {
-	m, ok := parseTime(n.text("sent_at"))
+	m, ok := parseTime(n.plain("sent_at"))
 	if !ok {
 		return 0
 	}
@@ -130,13 +130,21 @@ func (n node) shift(d time.Duration, keys ...string) {
 }
 
 // keptClicks reads the click ids that the page's script remembers: {"gclid": {"id", "at"}}. A
-// time that cannot be read or believed is none; the click is one all the same.
+// time that cannot be read or believed is none; the click is one all the same. A page may mean
+// something else by clicks: what is no object stays a property.
 func (n node) keptClicks(skew time.Duration) {
+	if _, ok := n.f["clicks"].(map[string]any); !ok {
+		return
+	}
 	kept := n.object("clicks")
 	for _, s := range clickSchemes {
-		c := kept.object(string(s))
-		id := c.key("id")
-		m, ok := parseTime(c.text("at"))
+		of, _ := kept.f[string(s)].(map[string]any)
+		c := node{f: of, rd: n.rd}
+		id := first(c.said("id"), kept.said(string(s)))
+		if namesNothing(id) {
+			continue
+		}
+		m, ok := parseTime(c.said("at"))
 		if at := m.at.Add(skew); ok && n.rd.doubt(at) == "" {
 			n.rd.click(s, id, at)
 		} else {
@@ -147,13 +155,18 @@ func (n node) keptClicks(skew time.Duration) {
 
 // flatConsent takes consent that stands beside the other fields: an image's query has no objects.
 func (n node) flatConsent() {
-	if _, there := n.f["consent"]; there {
+	said, nested := n.f["consent"].(map[string]any)
+	if v := n.f["consent"]; !nested && v != nil && v != "" {
 		return
 	}
-	said := map[string]any{}
+	if !nested {
+		said = map[string]any{}
+	}
 	for _, k := range []string{"ad_storage", "ad_user_data"} {
 		if v, there := n.f[k]; there {
-			said[k] = v
+			if _, taken := said[k]; !taken {
+				said[k] = v
+			}
 			delete(n.f, k)
 		}
 	}

@@ -309,7 +309,7 @@ var (
 )
 
 // preferences reads context.consent.categoryPreferences: one no among the categories of a kind
-// is a no.
+// is a no, in whatever form it is said.
 func (n node) preferences() {
 	consent, ok := n.f["consent"].(map[string]any)
 	if !ok {
@@ -319,7 +319,7 @@ func (n node) preferences() {
 	of := func(categories []string) *bool {
 		var said *bool
 		for k, v := range chosen {
-			yes, ok := v.(bool)
+			yes, ok := chose(v)
 			for _, c := range categories {
 				if ok && strings.EqualFold(k, c) && (said == nil || *said) {
 					said = &yes
@@ -336,6 +336,17 @@ func (n node) preferences() {
 		n.rd.report.Consent = &canonical.Consent{}
 	}
 	n.rd.report.Consent.AdStorage, n.rd.report.Consent.AdUserData = ad, user
+}
+
+// chose reads what somebody chose of a category.
+func chose(v any) (yes, ok bool) {
+	switch strings.ToLower(strings.TrimSpace(scalar(v))) {
+	case "true", "1", "yes", "granted":
+		return true, true
+	case "false", "0", "no", "denied":
+		return false, true
+	}
+	return false, false
 }
 
 // alias ties the id that somebody was known by to the one that they are known by now. Either may

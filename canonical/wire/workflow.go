@@ -223,7 +223,8 @@ func (w *enrolled) listed(n node) {
 	w.object = w.kind(n)
 	id := n.key("hs_object_id", "objectId", "object_id", "record_id")
 	rest := map[string]any{}
-	for key, v := range n.f {
+	for _, key := range slices.Sorted(maps.Keys(n.f)) { // contact before contact.email, which says more
+		v := n.f[key]
 		section, name, dotted := strings.Cut(key, ".")
 		switch {
 		case v == nil:
