@@ -31,6 +31,8 @@ func TestNothingPersonalIsLogged(t *testing.T) {
 		{"GET", "/" + who, ""},
 		{"GET", "/v1/pixel.gif?key=k-browser&email=" + who, ""},
 		{"POST", "/v1/ingest/hubspot/" + who, `{}`},
+		{"POST", "/v1/ingest/hubspot/hub?mail=" + who, `{}`},
+		{"POST", "/v1/ingest/hubspot/hub/workflow?" + who, `{}`},
 		{"POST", "/v25.0/1/events?access_token=" + who, `{"data":[{"event_name":"x","user_data":{"em":"` + who + `"}}]}`},
 		{"POST", "/v1/replay", `{"` + who + `":1}`},
 	} {
@@ -47,8 +49,8 @@ func TestNothingPersonalIsLogged(t *testing.T) {
 		t.Errorf("metrics:\n%s", metrics)
 	}
 	lines := strings.Count(w.out.String(), `"msg":"request"`)
-	if lines != 2*11+1 {
-		t.Errorf("%d lines for %d requests", lines, 2*11+1)
+	if lines != 2*13+1 {
+		t.Errorf("%d lines for %d requests", lines, 2*13+1)
 	}
 }
 

@@ -46,11 +46,11 @@ func (f *front) signed(c *gin.Context, r *request, name string, source Source, b
 	if source.Secret == nil {
 		return f.boundKey(c, r, name)
 	}
-	// The URI is what the operator typed into HubSpot: it tells a wrong public_url.
+	// The URI is what the operator typed into HubSpot: logged, it tells a wrong public_url.
 	signed := Signed{Method: c.Request.Method, URI: f.public.of(c.Request), Body: body, Header: c.Request.Header}
 	secret := source.Secret()
 	if secret == "" {
 		return f.refused(c, name, unsaid(signed.URI), noSecret())
 	}
-	return f.refused(c, name, signed.URI, Verify(signed, secret, source.Signatures, f.Now()))
+	return f.refused(c, name, unsaid(signed.URI), Verify(signed, secret, source.Signatures, f.Now()))
 }

@@ -291,11 +291,11 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// lookIfOld reads the file again where it changed, at most once a second. A file that
-// cannot be read leaves the keys as they were.
+// lookIfOld reads the file again where it changed, at most once a second, and at once where the
+// clock was set back. A file that cannot be read leaves the keys as they were.
 func (s *KeyStore) lookIfOld() {
 	now, last := time.Now().UnixNano(), s.checked.Load()
-	if now-last < int64(lookAgain) || !s.checked.CompareAndSwap(last, now) {
+	if age := now - last; age >= 0 && age < int64(lookAgain) || !s.checked.CompareAndSwap(last, now) {
 		return
 	}
 	info, err := os.Stat(s.path)

@@ -117,6 +117,30 @@ func TestABrokenKeyFileKeepsTheKeysInForce(t *testing.T) {
 	}
 }
 
+// A key that was revoked does not work on until a clock that was set back has caught up.
+func TestAClockSetBackHidesNoRevocation(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, _, err := s.Create(NewKey{Name: "a", Scopes: []Scope{ScopeRead}}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenKeys(dir) // another process
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Revoke("a", noon); err != nil {
+		t.Fatal(err)
+	}
+	s.checked.Store(time.Now().Add(time.Hour).UnixNano())
+	if k, ok := s.Find(secret); !ok || k.Revoked == nil {
+		t.Errorf("found %+v, %v: not revoked", k, ok)
+	}
+}
+
 func TestKeysAreMadeAtTheSameTime(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup

@@ -32,7 +32,7 @@ func (f *front) pixelImage(c *gin.Context, r *request) error {
 			return err
 		}
 		in.items = []item{it}
-		if q.Get("ad_storage") == "denied" {
+		if f.deniesStorage(in, it) {
 			delete(in.context, "cookie")
 		}
 		if _, err := f.keep(c, r, in); err != nil {
@@ -72,6 +72,13 @@ func (f *front) queryItem(q url.Values) (item, error) {
 // key may stand in the query or in the body.
 func (f *front) pixel(c *gin.Context, r *request) error {
 	c.Header("Access-Control-Allow-Origin", "*") // a page may read why it was refused, until its key says which pages may
+	key := c.Query("key")
+	_, header := bearerToken(c.GetHeader("Authorization"))
+	if key != "" || header {
+		if err := f.pageKey(c, r, key); err != nil {
+			return err
+		}
+	}
 	if err := isJSON(c.GetHeader("Content-Type"), true); err != nil {
 		return err
 	}
@@ -79,15 +86,10 @@ func (f *front) pixel(c *gin.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	key := c.Query("key")
-	if key == "" {
-		key = bodyKey(body)
-	}
-	if err := f.browserKey(c, r, key); err != nil {
-		return err
-	}
-	if err := f.site(r.key).share(c); err != nil {
-		return err
+	if key == "" && !header {
+		if err := f.pageKey(c, r, bodyKey(body)); err != nil {
+			return err
+		}
 	}
 	items, batch, fault := f.cut(canonical.WayPixel, body, "events")
 	if fault != nil {
@@ -99,23 +101,25 @@ func (f *front) pixel(c *gin.Context, r *request) error {
 		return nil
 	}
 	in.items, in.batch = items, batch
-	if id := in.context["cookie"]; id != "" && !slices.ContainsFunc(items, deniesStorage) {
+	if id := in.context["cookie"]; id != "" && !slices.ContainsFunc(items, func(it item) bool { return f.deniesStorage(in, it) }) {
 		site.setCookie(c, id)
 	}
 	return f.accept(c, r, in)
 }
 
-// deniesStorage is true for an event that comes with a no to storing anything.
-func deniesStorage(it item) bool {
-	var e struct {
-		Consent struct {
-			AdStorage any `json:"ad_storage"`
-		} `json:"consent"`
+// deniesStorage is true for an event that comes with a no to storing anything, and for one that
+// cannot be read.
+func (f *front) deniesStorage(in *intake, it item) bool {
+	e, problem := wire.Read(canonical.Receipt{Way: in.way, Browser: in.browser, ReceivedAt: f.Now(), Body: it.raw, Context: in.context}, wire.Settings{KeepBots: true})
+	return problem != nil || e.Consent != nil && e.Consent.AdStorage != nil && !*e.Consent.AdStorage
+}
+
+// pageKey takes the key of a page's request, and says whether the page may read the answer.
+func (f *front) pageKey(c *gin.Context, r *request, secret string) error {
+	if err := f.browserKey(c, r, secret); err != nil {
+		return err
 	}
-	if json.Unmarshal(it.raw, &e) != nil {
-		return false
-	}
-	return e.Consent.AdStorage == false || e.Consent.AdStorage == "denied"
+	return f.site(r.key).share(c)
 }
 
 // browserKey takes a browser key in the clear, or any key for ingest in the header.

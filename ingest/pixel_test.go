@@ -58,6 +58,26 @@ func TestPagesOfASite(t *testing.T) {
 	}
 }
 
+// A page may read why it was refused, also with its cookie along: it would else take a body that is
+// too large for a router that is away, and send it for days.
+func TestAPageReadsWhyItWasRefused(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Limits.Body = 100 })
+	for name, c := range map[string]struct {
+		path, body, kind string
+		status           int
+	}{
+		"too large": {"?key=k-acme", `{"event":"x","a":"` + strings.Repeat("x", 100) + `"}`, "text/plain", 413},
+		"no JSON":   {"?key=k-acme", `{`, "text/plain", 400},
+		"a form":    {"?key=k-acme", `a=b`, "application/x-www-form-urlencoded", 415},
+		"its key":   {"", `{"key":"k-acme","event":5}`, "text/plain", 202},
+	} {
+		rec := w.send("POST", "/v1/ingest/pixel"+c.path, c.body, "Content-Type", c.kind, "Origin", "https://www.acme.example", "User-Agent", chromeAgent)
+		if h := rec.Header(); rec.Code != c.status || h.Get("Access-Control-Allow-Origin") != "https://www.acme.example" || h.Get("Access-Control-Allow-Credentials") != "true" {
+			t.Errorf("%s: %d %v", name, rec.Code, h)
+		}
+	}
+}
+
 // A key that stands in a page is good for that page's events and nothing else.
 func TestABrowserKeyDoesNothingElse(t *testing.T) {
 	w := newWorld(t)
@@ -86,23 +106,30 @@ func TestTheCookieOfTheServer(t *testing.T) {
 		headers      []string
 		set, kept    string
 	}{
-		"renewed":                       {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "x=1; _trb=" + id}, page...), id, id},
-		"no id yet: the script's":       {"POST", "/v1/ingest/pixel?key=k-acme", page, "", ""},
-		"an id of another form":         {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "_trb=<b>"}, page...), "", ""},
-		"a site without":                {"POST", "/v1/ingest/pixel?key=k-browser", append([]string{"Cookie", "_trb=" + id}, page...), "", ""},
-		"the browser says no":           {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "_trb=" + id, "Sec-GPC", "1"}, page...), "", ""},
-		"a no to storing":               {"POST", "/v1/ingest/pixel?key=k-acme&body=no", append([]string{"Cookie", "_trb=" + id}, page...), "", id},
-		"image of a page with scripts":  {"GET", "/v1/pixel.gif?key=k-acme", []string{"Cookie", "_trb=" + id, "User-Agent", chromeAgent}, id, id},
-		"image of a page without":       {"GET", "/v1/pixel.gif?key=k-acme", []string{"Sec-Fetch-Site", "same-site", "User-Agent", chromeAgent}, "new", "new"},
-		"image of a page, ads denied":   {"GET", "/v1/pixel.gif?key=k-acme&ad_storage=denied", []string{"Sec-Fetch-Site", "same-site", "User-Agent", chromeAgent}, "", ""},
-		"image in a mail":               {"GET", "/v1/pixel.gif?key=k-acme&event=email_open", []string{"Sec-Fetch-Site", "cross-site", "User-Agent", chromeAgent}, "", ""},
-		"image that a crawler asks for": {"GET", "/v1/pixel.gif?key=k-acme", []string{"Sec-Fetch-Site", "same-site", "User-Agent", "Googlebot/2.1"}, "", ""},
+		"renewed":                        {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "x=1; _trb=" + id}, page...), id, id},
+		"no id yet: the script's":        {"POST", "/v1/ingest/pixel?key=k-acme", page, "", ""},
+		"an id of another form":          {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "_trb=<b>"}, page...), "", ""},
+		"a site without":                 {"POST", "/v1/ingest/pixel?key=k-browser", append([]string{"Cookie", "_trb=" + id}, page...), "", ""},
+		"the browser says no":            {"POST", "/v1/ingest/pixel?key=k-acme", append([]string{"Cookie", "_trb=" + id, "Sec-GPC", "1"}, page...), "", ""},
+		"a no to storing":                {"POST", "/v1/ingest/pixel?key=k-acme&body=no", append([]string{"Cookie", "_trb=" + id}, page...), "", id},
+		"image of a page with scripts":   {"GET", "/v1/pixel.gif?key=k-acme", []string{"Cookie", "_trb=" + id, "User-Agent", chromeAgent}, id, id},
+		"image of a page without":        {"GET", "/v1/pixel.gif?key=k-acme", []string{"Sec-Fetch-Site", "same-site", "User-Agent", chromeAgent}, "new", "new"},
+		"image of a page, ads denied":    {"GET", "/v1/pixel.gif?key=k-acme&ad_storage=denied", []string{"Sec-Fetch-Site", "same-site", "User-Agent", chromeAgent}, "", ""},
+		"image in a mail":                {"GET", "/v1/pixel.gif?key=k-acme&event=email_open", []string{"Sec-Fetch-Site", "cross-site", "User-Agent", chromeAgent}, "", ""},
+		"image, a no in other words":     {"GET", "/v1/pixel.gif?key=k-acme&ad_storage=False", []string{"Cookie", "_trb=" + id, "User-Agent", chromeAgent}, "", ""},
+		"a no beside the other fields":   {"POST", "/v1/ingest/pixel?key=k-acme&body=beside", append([]string{"Cookie", "_trb=" + id}, page...), "", id},
+		"a link to the image, elsewhere": {"GET", "/v1/pixel.gif?key=k-acme&event=identify&email=mallory@example.com", []string{"Cookie", "_trb=" + id, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "User-Agent", chromeAgent}, "", ""},
+		"a link to the image, in a mail": {"GET", "/v1/pixel.gif?key=k-acme&event=identify&email=mallory@example.com", []string{"Cookie", "_trb=" + id, "Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "User-Agent", chromeAgent}, "", ""},
+		"image that a crawler asks for":  {"GET", "/v1/pixel.gif?key=k-acme", []string{"Sec-Fetch-Site", "same-site", "User-Agent", "Googlebot/2.1"}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			body := `{"event":"page_view"}`
 			if strings.HasSuffix(c.path, "&body=no") {
 				body = `[{"event":"identify","consent":{"ad_storage":false}}]`
+			}
+			if strings.HasSuffix(c.path, "&body=beside") {
+				body = `[{"event":"identify","ad_storage":"denied"}]`
 			}
 			rec := w.send(c.method, c.path, body, c.headers...)
 			set, kept := "", w.log.take()[0].Context["cookie"]

@@ -83,7 +83,8 @@ func unsaid(uri string) string {
 	}
 	parts := strings.Split(query, "&")
 	for i, v := range parts {
-		if name, _, valued := strings.Cut(v, "="); valued {
+		name, _, valued := strings.Cut(v, "=")
+		if parts[i] = "…"; valued {
 			parts[i] = name + "=…"
 		}
 	}

@@ -113,15 +113,20 @@ const cookieName = "_trb"
 var cookieShape = regexp.MustCompile(`^[0-9A-Za-z-]{8,64}$`)
 
 // cookie gives the first-party id that the request carries; of an image on one of the site's own pages
-// that has none yet, a new one. "" where the site sets no cookie.
+// that has none yet, a new one. "" where the site sets no cookie, and where somebody was led here from
+// elsewhere: a link to the image would else say of its reader what it likes.
 func (s Site) cookie(req *http.Request, image bool) string {
 	if s.Cookie.Life <= 0 {
+		return ""
+	}
+	from := req.Header.Get("Sec-Fetch-Site")
+	if from == "cross-site" || req.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		return ""
 	}
 	if c, err := req.Cookie(cookieName); err == nil && cookieShape.MatchString(c.Value) {
 		return c.Value
 	}
-	if from := req.Header.Get("Sec-Fetch-Site"); !image || from != "same-origin" && from != "same-site" {
+	if !image || from != "same-origin" && from != "same-site" {
 		return ""
 	}
 	var b [16]byte

@@ -51,7 +51,10 @@
   function save(name, value) {
     memory[name] = value;
     const text = JSON.stringify(value);
-    if (mayStore()) stores.some((s) => quietly(() => { win[s].setItem(NAME + name, text); return 1; }));
+    for (const s of mayStore() ? stores : []) {
+      if (quietly(() => { win[s].setItem(NAME + name, text); return 1; })) return;
+      quietly(() => win[s].removeItem(NAME + name)); // it is full: an older one would hide the new one
+    }
   }
 
   function cookie(name) {
@@ -104,7 +107,7 @@
 
   // address gives an address without what looks like somebody's e-mail in it: forms that are sent by
   // GET put one there.
-  const address = (url) => url.replace(/[^/?&#=]+(@|%40)[^/?&#=]+/gi, "_").slice(0, 4096);
+  const address = (url) => url.replace(/[^/?&#=]+(@|%(25)*40)[^/?&#=]+/gi, "_").slice(0, 4096);
 
   // collect makes an event and has it sent, or held until consent is there. It gives the event's id.
   function collect(name, more) {
@@ -157,7 +160,7 @@
     if (leaving) return beacon();
     const credentials = option.cookie == "server" ? "include" : "same-origin";
     const type = { "Content-Type": "text/plain" }; // asks no leave beforehand
-    const gone = quietly(() => fetch(url, { method: "POST", body, keepalive: body.length < 6e4, credentials, headers: type }));
+    const gone = quietly(() => fetch(url, { method: "POST", body, keepalive: body.length < 6e4, credentials, headers: type, referrerPolicy: "origin" }));
     const taken = () => {
       const done = due.map((x) => x.e.event_id);
       save("q", load("q", []).filter((x) => done.indexOf(x.e.event_id) < 0));
@@ -166,8 +169,10 @@
     if (!gone) return beacon() && taken(); // the browser has it, more is not to be known
     gone.then((answer) => {
       if (!mayStore()) writeCookie("", 0); // the router may have set it again, on what was sent before a no
-      // Refused for good is as final as taken; busy, down or signed off is not.
-      if (answer.status < 500 && answer.status != 429 && answer.status != 408) taken();
+      // Refused for good is as final as taken; busy, down or signed off is not. One that is too large
+      // takes no other with it.
+      if (answer.status == 413 && due[1]) due.forEach((x) => post([x]));
+      else if (answer.status < 500 && answer.status != 429 && answer.status != 408) taken();
     }, () => {});
   }
 
@@ -283,7 +288,7 @@
       }
     },
     // reset forgets the visitor, as after signing off.
-    reset: () => { forget(); memory.c = traits = {}; },
+    reset: () => { forget(); memory.c = 0; traits = {}; },
   };
   function forget() {
     memory.v = anonymous = 0;
