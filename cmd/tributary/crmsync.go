@@ -148,8 +148,8 @@ func hubspotCommand(o *options) *cobra.Command {
 			if s.Asked == nil {
 				return nil
 			}
-			id := s.Asked.ID
-			for s.Pass == nil || s.Pass.ID != id {
+			asked := *s.Asked
+			for s.Pass == nil || s.Pass.ID != asked.ID && !s.Pass.Began.After(asked.At) { // or a later one that looks as far back
 				if pause(c.Context(), time.Second); c.Context().Err() != nil {
 					fmt.Fprintln(c.ErrOrStderr(), "the comparison goes on; tributary hubspot state shows what it found")
 					return nil

@@ -219,7 +219,7 @@ func (r *run) hold(j job, part, reason, detail string, now time.Time, attempt in
 		d.Content, d.Attempt, d.Due = &j.event, attempt, &j.due
 	default:
 		d := r.decided(j, part, canonical.StateSuppressed, reason, detail)
-		if reason == canonical.ReasonHistory && SlotOf(j.event) != "" { // the stage was reached: whoever reports it again is not the first
+		if e := j.event; reason == canonical.ReasonHistory && SlotOf(e) != "" && e.CoveredBy == "" && !e.Echo { // the stage was reached: whoever reports it again is not the first
 			d.Slot = slotAt(r.whose(j).Node, j.event.Name)
 			r.taken[slotKey{part, d.Slot}] = j.event.Key()
 		}

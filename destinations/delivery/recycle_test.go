@@ -167,3 +167,32 @@ func TestNoStayIsSentTwice(t *testing.T) {
 		}
 	}
 }
+
+// What was imported of the past holds its slot, also from the same stage told under another id; what
+// did not count then holds none: the report that counts is still to come.
+func TestThePastHoldsTheSlotsOfWhatCounted(t *testing.T) {
+	for _, c := range []struct {
+		title string
+		past  func(*canonical.Event)
+		want  string
+	}{
+		{"a stage reached", func(*canonical.Event) {}, "suppressed re_report"},
+		{"a deal's report of what contacts count", func(e *canonical.Event) { e.CoveredBy, e.Object = "contact", canonical.Object{Type: "deal", ID: "7"} }, "delivered"},
+		{"what this router wrote itself", func(e *canonical.Event) { e.Echo = true }, "delivered"},
+	} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			past, now := funnel("p1", "customer_won", 5, 1, 1), funnel("n1", "customer_won", 5, 1, 2)
+			past.History = true
+			c.past(&past)
+			b.people.change(func(p *people) { p.history = append(p.history, stageOf(past), stageOf(now)) })
+			b.give(past)
+			b.want(past, "suppressed history")
+			b.end()
+			b.start()
+			b.give(now, past)
+			b.want(past, "suppressed history")
+			t.Log(c.title)
+			b.want(now, c.want)
+		})
+	}
+}

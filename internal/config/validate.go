@@ -156,6 +156,9 @@ func (c *Config) validateAccount(s *destinations.Section, name string, a Account
 	if j := a.Journal; j.Given() && (j.ClientID == "" || j.ClientSecret == "") {
 		s.Problem(at+".journal", "%s.journal needs client_id and client_secret: those of the platform app with the scope developer.webhooks_journal.read", at)
 	}
+	if a.Journal.Given() && a.PortalID == 0 {
+		s.Problem(at+".journal", "%s.journal needs %s.portal_id: the journal tells of every portal that has the app, and records of two portals may have the same ids", at, at)
+	}
 	for i, host := range a.Journal.FileHosts {
 		if name := strings.TrimPrefix(host, "*."); !hostShape.MatchString(name) {
 			s.Problem(fmt.Sprintf("%s.journal.file_hosts.%d", at, i), "%q is no host: write files.example.com, or *.example.com for any below it", host)

@@ -46,6 +46,9 @@ const (
 // heardFor is how long changes are remembered: longer than a pass looks back.
 const heardFor = 40 * 24 * time.Hour
 
+// prunedAtOnce bounds the bytes of what is forgotten in one go: an import tells of years.
+const prunedAtOnce = 4 << 20
+
 // OpenHeard opens the view kept in db under prefix. notice reads a receipt by the
 // configuration.
 func OpenHeard(db *pebble.DB, prefix string, notice func(canonical.Receipt) (wire.Notice, bool)) (*Heard, error) {
@@ -366,10 +369,16 @@ func (v *Heard) Prune(now time.Time) error {
 	oldest := now.Add(-heardFor).UnixMilli()
 	prefix := v.key(heardChange, "")
 	err := v.each(prefix, func(k, _ []byte) error {
-		if len(k) > 16 && int64(binary.BigEndian.Uint64(k[len(k)-16:])) < oldest {
-			return b.Delete(append(bytes.Clone(prefix), k...), nil)
+		if len(k) <= 16 || int64(binary.BigEndian.Uint64(k[len(k)-16:])) >= oldest {
+			return nil
 		}
-		return nil
+		if b.Len() > prunedAtOnce {
+			if err := b.Commit(pebble.NoSync); err != nil {
+				return err
+			}
+			b.Reset()
+		}
+		return b.Delete(append(bytes.Clone(prefix), k...), nil)
 	})
 	if err != nil || b.Empty() {
 		return err

@@ -76,10 +76,14 @@ func (s *Sync) Run(ctx context.Context) error {
 	return s.Log.Consume(ctx, eventlog.Group{Name: SyncGroup(s.Prefix, s.Account), Topics: []string{s.Topics.Replays}, Whole: true}, s.own)
 }
 
-func (s *Sync) health() string { return "sync " + s.Account }
+func (s *Sync) health() string        { return "sync " + s.Account }
+func (s *Sync) journalHealth() string { return "journal " + s.Account }
 
 func (s *Sync) own(ctx context.Context, claim eventlog.Claim) error {
-	defer s.Health.Set(s.health(), nil)
+	defer func() { // whoever has the account now says what is wrong with it
+		s.Health.Set(s.health(), nil)
+		s.Health.Set(s.journalHealth(), nil)
+	}()
 	work := &syncing{Sync: s, claim: claim}
 	var next int64
 	for {
@@ -279,11 +283,27 @@ func (s *Sync) State(ctx context.Context) (canonical.CRMSync, error) { return s.
 // before the account was connected.
 func (s *Sync) Ask(ctx context.Context, who string, since *time.Time) (canonical.CRMSync, error) {
 	return s.change(ctx, who, func(state *canonical.CRMSync) error {
-		if state.Asked == nil || since != nil {
-			state.Asked = &canonical.CRMAsk{ID: newSyncID("rc_"), Who: who, At: time.Now().UTC(), Since: since}
-		}
+		ask(state, who, since)
 		return nil
 	})
+}
+
+// ask puts a wish for a pass beside one that is not done yet: it looks from the earlier of both.
+func ask(state *canonical.CRMSync, who string, since *time.Time) {
+	if old := state.Asked; old != nil {
+		usual := state.Through.Add(-syncOverlap)
+		before, after := usual, usual
+		if old.Since != nil {
+			before = *old.Since
+		}
+		if since != nil {
+			after = *since
+		}
+		if !after.Before(before) {
+			return
+		}
+	}
+	state.Asked = &canonical.CRMAsk{ID: newSyncID("rc_"), Who: who, At: time.Now().UTC(), Since: since}
 }
 
 func newSyncID(prefix string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tributary/canonical"
@@ -22,6 +23,9 @@ const (
 	journalFiles = 20
 	// journalNoted is how often it is noted that there was nothing new.
 	journalNoted = 10 * time.Minute
+	// journalKept is how long HubSpot keeps the journal. Where it knows no file behind one that was
+	// read since, that one was the last.
+	journalKept = 3 * 24 * time.Hour
 )
 
 // journal reads what the journal holds more. Where it no longer holds what is next, a pass looks
@@ -37,35 +41,51 @@ func (w *syncing) journal(ctx context.Context, state *canonical.CRMSync) error {
 	}
 	noted := j.Read
 	changed := false
+	var failed error
+files:
 	for range journalFiles {
 		f, more, err := w.Journal.Next(ctx, j.Offset)
 		switch {
+		case errors.Is(err, hubspotcrm.ErrJournalGap) && now.Sub(j.Read) < journalKept:
+			w.journalDue = now.Add(journalEvery) // the end, as far as can be told: Read stays what it is
+			break files
 		case errors.Is(err, hubspotcrm.ErrJournalGap):
-			since := noted
+			since := noted.Add(-syncOverlap) // what was read then was published after it happened
 			j.Offset, j.Gaps, changed = "", j.Gaps+1, true
-			state.Asked = &canonical.CRMAsk{ID: newSyncID("rc_"), Who: "the journal's gap", At: now, Since: &since}
+			ask(state, "the journal's gap", &since)
 			w.Logger.Warn("the webhooks journal no longer holds what is next; a comparison looks from where it was last read", "account", w.Account, "since", since)
 			continue
 		case err != nil:
-			return err
-		}
-		j.Read = time.Now().UTC()
-		if !more {
+			failed = err // what was read before it is noted
+			break files
+		case !more:
+			j.Read = time.Now().UTC()
 			w.journalDue = now.Add(journalEvery)
-			break
+			break files
 		}
-		receipts := w.journalReceipts(f, state.Connected)
+		tellings, err := w.journalTellings(ctx, f, state.Connected)
+		if err != nil {
+			failed = err
+			break files
+		}
+		receipts := make([]canonical.Receipt, len(tellings))
+		for i, t := range tellings {
+			receipts[i] = w.receipt(t, canonical.PulledByJournal)
+		}
 		if err := w.append(ctx, receipts); err != nil {
-			return err
+			failed = err
+			break files
 		}
-		j.Offset, j.Files, j.Pulled, changed = f.Offset, j.Files+1, j.Pulled+int64(len(receipts)), true
+		j.Offset, j.Read, j.Files, j.Pulled, changed = f.Offset, time.Now().UTC(), j.Files+1, j.Pulled+int64(len(receipts)), true
 		w.Sync.Metrics.wasPulled(w.Account, canonical.PulledByJournal, len(receipts))
 	}
-	if !changed && j.Read.Sub(noted) < journalNoted {
-		return nil
+	if changed || j.Read.Sub(noted) >= journalNoted {
+		state.Journal = &j
+		if err := w.put(ctx, state, w.Owner); err != nil {
+			return err
+		}
 	}
-	state.Journal = &j
-	return w.put(ctx, state, w.Owner)
+	return failed
 }
 
 // journalTypes name the types of records that are read.
@@ -73,11 +93,11 @@ var journalTypes = map[string]string{"0-1": "contact", "0-2": "company", "0-3": 
 
 var journalChanges = map[string]string{"CREATE": "creation", "DELETE": "deletion", "RESTORE": "restore", "GDPR_DELETE": "privacyDeletion"}
 
-// journalReceipts are the webhooks that tell what a file tells, as far as it is of this account,
-// of a type that is read, and of after it was connected.
-func (s *Sync) journalReceipts(f hubspotcrm.JournalFile, connected time.Time) []canonical.Receipt {
-	var out []canonical.Receipt
-	tell := func(t telling) { out = append(out, s.receipt(t, canonical.PulledByJournal)) }
+// journalTellings are what a file tells in the words of webhooks, as far as it is of this account,
+// of a type that is read, and of after it was connected; with who changed a stage.
+func (s *Sync) journalTellings(ctx context.Context, f hubspotcrm.JournalFile, connected time.Time) ([]telling, error) {
+	var out []telling
+	tell := func(t telling) { out = append(out, t) }
 	for _, e := range f.Events {
 		if s.Portal != 0 && e.Portal != s.Portal || e.At.Before(connected) {
 			continue
@@ -108,7 +128,38 @@ func (s *Sync) journalReceipts(f hubspotcrm.JournalFile, connected time.Time) []
 			tell(telling{At: at, Kind: kindOf(kind, journalChanges[e.Action]), ObjectID: number(e.ID)})
 		}
 	}
-	return out
+	return out, s.changedBy(ctx, out)
+}
+
+// changedBy adds to changes of a lifecycle stage who made them, which the journal leaves out and
+// the history of the property tells: without it what this router wrote itself would be no echo.
+func (s *Sync) changedBy(ctx context.Context, tellings []telling) error {
+	const property = "lifecyclestage"
+	for _, kind := range syncTypes {
+		var ids []string
+		var of []*telling
+		for i := range tellings {
+			if t := &tellings[i]; t.Kind == kindOf(kind, "propertyChange") && t.Property == property {
+				ids, of = append(ids, fmt.Sprint(t.ObjectID)), append(of, t)
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		slices.Sort(ids)
+		records, err := s.CRM.Histories(ctx, kind, slices.Compact(ids), []string{property}, false)
+		if err != nil {
+			return err
+		}
+		for _, t := range of {
+			for _, v := range records[fmt.Sprint(t.ObjectID)].History[property] {
+				if apart := v.At.Sub(time.UnixMilli(t.At)); v.Value == *t.Value && max(apart, -apart) <= sameChange {
+					t.Source, t.SourceID = v.Source, v.SourceID
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // turnJournal reads the journal, and lets no trouble of its own hold up passes.
@@ -116,7 +167,7 @@ func (w *syncing) turnJournal(ctx context.Context, state *canonical.CRMSync, now
 	if w.Journal == nil || now.Before(w.journalResume) {
 		return nil
 	}
-	part := "journal " + w.Account
+	part := w.journalHealth()
 	err := w.journal(ctx, state)
 	switch {
 	case ctx.Err() != nil:

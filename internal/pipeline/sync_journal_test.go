@@ -1,13 +1,17 @@
 package pipeline
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"tributary/canonical"
 	"tributary/destinations/simulator"
+	"tributary/internal/eventlog"
 	"tributary/internal/hubspotcrm"
 )
 
@@ -88,6 +92,111 @@ func TestTheJournalTellsAll(t *testing.T) {
 		got := b.sim.Received(simulator.Meta)
 		if last := got[len(got)-2:]; last[0].EventName != "Lead" || last[1].EventName != "QualifiedLead" || len(got) != len(wantConversions)+2 {
 			t.Errorf("after the gap Meta has %d, the last are %s and %s", len(got), last[0].EventName, last[1].EventName)
+		}
+	})
+}
+
+// The journal does not say who changed a property. What this router wrote is known for an echo all
+// the same: the receipt says who did, as a webhook does.
+func TestTheJournalTellsWhoChangedAStage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := journaled(closedBureau(t, 8))
+		b.start()
+		defer func() { b.stop() }()
+		b.lose = func() bool { return true }
+		id, err := b.sim.Make(simulator.Made{Type: "contact", Properties: map[string]string{"email": "echo@example.com"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := b.sim.Set("contact", id, map[string]string{"lifecyclestage": "salesqualifiedlead"}, simulator.Change{Source: "INTEGRATION", SourceID: "9001"}); err != nil {
+			t.Fatal(err)
+		}
+		b.post()
+		time.Sleep(time.Minute)
+		settle()
+		told := 0
+		for _, rc := range read[canonical.Receipt](t, b.log, topics.Inbound, eventlog.TypeReceipt) {
+			if body := string(rc.Body); strings.Contains(body, `"salesqualifiedlead"`) {
+				told++
+				if !strings.Contains(body, `"changeSource":"INTEGRATION","sourceId":"9001"`) {
+					t.Errorf("the journal's change says %s", body)
+				}
+			}
+		}
+		if told == 0 {
+			t.Error("the journal told nothing")
+		}
+	})
+}
+
+// A journalOf is a journal that tells what it is made to.
+type journalOf func(offset string) (hubspotcrm.JournalFile, bool, error)
+
+func (j journalOf) Next(_ context.Context, offset string) (hubspotcrm.JournalFile, bool, error) {
+	return j(offset)
+}
+
+// A file that cannot be read holds up those behind it, and those before it are not read again; no
+// word of it is left in whoever gave the account to another process.
+func TestAJournalsFileThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := closedBureau(t, 9)
+		first := 0
+		b.with = func(s *Sync) {
+			s.Journal = journalOf(func(offset string) (hubspotcrm.JournalFile, bool, error) {
+				if offset != "" {
+					return hubspotcrm.JournalFile{}, false, errors.New("it is no JSON of a journal")
+				}
+				first++
+				return hubspotcrm.JournalFile{Offset: "o1", Events: []hubspotcrm.JournalEvent{{Portal: 424242, At: time.Now(), Action: "DELETE", TypeID: "0-1", ID: "77"}}}, true, nil
+			})
+		}
+		b.start()
+		time.Sleep(time.Hour)
+		settle()
+		if got := read[canonical.Receipt](t, b.log, topics.Inbound, eventlog.TypeReceipt); first != 1 || len(got) != 1 {
+			t.Errorf("the file before was read %d times and came to %d receipts", first, len(got))
+		}
+		if got := b.sync.Health.Degraded(); len(got) != 1 || !strings.Contains(got[0], "journal hubspot") {
+			t.Errorf("degraded are %v", got)
+		}
+		b.stop()
+		if got := b.sync.Health.Degraded(); len(got) != 0 {
+			t.Errorf("still degraded are %v", got)
+		}
+	})
+}
+
+// HubSpot does not say what it answers at the journal's end. Where it is what it answers for an offset
+// that is gone, the journal is not read from its beginning again and again.
+func TestTheJournalsEndIsNoGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := closedBureau(t, 10)
+		first := 0
+		b.with = func(s *Sync) {
+			s.Journal = journalOf(func(offset string) (hubspotcrm.JournalFile, bool, error) {
+				if offset != "" {
+					return hubspotcrm.JournalFile{}, false, hubspotcrm.ErrJournalGap
+				}
+				first++
+				return hubspotcrm.JournalFile{Offset: "o1"}, true, nil
+			})
+		}
+		b.start()
+		defer func() { b.stop() }()
+		time.Sleep(48 * time.Hour)
+		settle()
+		if first != 1 {
+			t.Errorf("within two days the journal was begun %d times", first)
+		}
+		time.Sleep(48 * time.Hour)
+		settle()
+		if first != 2 {
+			t.Errorf("within four days the journal was begun %d times", first)
 		}
 	})
 }

@@ -352,3 +352,19 @@ func TestWhatNoWebhookToldIsPulled(t *testing.T) {
 		})
 	}
 }
+
+// A wish for a pass does not undo an earlier one that looks further back.
+func TestOneWishDoesNotUndoAnother(t *testing.T) {
+	now := time.Now().UTC()
+	at := func(days int) *time.Time { d := now.AddDate(0, 0, -days); return &d }
+	for _, c := range []struct{ first, then, want *time.Time }{
+		{at(20), at(3), at(20)}, {at(3), at(20), at(20)}, {nil, at(20), at(20)}, {at(20), nil, at(20)}, {nil, at(0), nil}, {at(0), nil, nil},
+	} {
+		state := canonical.CRMSync{Through: now}
+		ask(&state, "one", c.first)
+		ask(&state, "another", c.then)
+		if got := state.Asked.Since; (got == nil) != (c.want == nil) || got != nil && !got.Equal(*c.want) {
+			t.Errorf("wishes since %v and %v are one since %v, want %v", c.first, c.then, got, c.want)
+		}
+	}
+}
