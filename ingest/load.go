@@ -18,26 +18,44 @@ type load struct {
 
 	requests     atomic.Int64 // being answered
 	bytes        atomic.Int64 // of their bodies, unpacked ones twice
+	strangers    atomic.Int64 // requests whose body comes before who sent it is known
+	strangeBytes atomic.Int64 // of their bodies
 	waiting      atomic.Int64 // those that wait for the log
 	waitingBytes atomic.Int64 // what they wait with
 }
 
-// enter counts a request in, or says why there is no room.
-func (l *load) enter() error {
-	if l.requests.Add(1) <= l.maxRequests {
+// enter counts a request in until leave, or says why there is no room.
+func (l *load) enter(stranger bool) error {
+	if counted(&l.requests, &l.strangers, 1, l.maxRequests, stranger) {
 		return nil
 	}
-	l.requests.Add(-1)
+	l.leave(stranger)
 	return l.full("too many requests at a time")
 }
 
-// take takes room for bytes that were read.
-func (l *load) take(n int64) error {
-	if l.bytes.Add(n) <= l.maxBytes {
+func (l *load) leave(stranger bool) { counted(&l.requests, &l.strangers, -1, l.maxRequests, stranger) }
+
+// take takes room for bytes that were read, until give.
+func (l *load) take(n int64, stranger bool) error {
+	if counted(&l.bytes, &l.strangeBytes, n, l.maxBytes, stranger) {
 		return nil
 	}
-	l.bytes.Add(-n)
+	l.give(n, stranger)
 	return l.full("the bodies of all requests together are too large for now")
+}
+
+func (l *load) give(n int64, stranger bool) {
+	counted(&l.bytes, &l.strangeBytes, -n, l.maxBytes, stranger)
+}
+
+// counted adds n and is true where there was room for it. Strangers have three quarters of it: whoever
+// sends bodies and no key takes nothing from those who showed theirs first.
+func counted(all, strangers *atomic.Int64, n, most int64, stranger bool) bool {
+	fits := all.Add(n) <= most
+	if stranger && strangers.Add(n) > most-most/4 {
+		return false
+	}
+	return fits
 }
 
 // full says who is to blame. Where most of what is held waits for the log, callers do no wrong.
@@ -52,12 +70,14 @@ func (l *load) full(says string) error {
 // and one that comes too slowly is cut off.
 type heldBody struct {
 	io.ReadCloser
-	load  *load
-	held  int64
-	began time.Time
-	next  int64 // bytes read at which the caller has earned more time
-	pace  pace
-	w     http.ResponseWriter
+	load *load
+	held int64
+	// stranger is true where who sent it is not known before it is read.
+	stranger bool
+	began    time.Time
+	next     int64 // bytes read at which the caller has earned more time
+	pace     pace
+	w        http.ResponseWriter
 }
 
 // A pace is how quickly a body must come. Until the first step the server's own time-out holds,
@@ -71,9 +91,9 @@ type pace struct {
 const paceStep = 64 << 10
 
 // hold counts what is read of a request's body from now on, until release.
-func (r *request) hold(f *front, c *gin.Context) {
+func (r *request) hold(f *front, c *gin.Context, stranger bool) {
 	b := &r.body
-	*b = heldBody{ReadCloser: c.Request.Body, load: &f.load, began: r.began, next: paceStep, pace: f.limits.pace(), w: c.Writer}
+	*b = heldBody{ReadCloser: c.Request.Body, load: &f.load, stranger: stranger, began: r.began, next: paceStep, pace: f.limits.pace(), w: c.Writer}
 	if b.ReadCloser == nil {
 		b.ReadCloser = http.NoBody
 	}
@@ -81,7 +101,7 @@ func (r *request) hold(f *front, c *gin.Context) {
 }
 
 func (r *request) release(c *gin.Context) {
-	r.body.load.bytes.Add(-r.body.held)
+	r.body.load.give(r.body.held, r.body.stranger)
 	c.Request.Body = r.body.ReadCloser
 }
 
@@ -105,7 +125,7 @@ func (b *heldBody) take(n int) error {
 	if n == 0 {
 		return nil
 	}
-	if err := b.load.take(int64(n)); err != nil {
+	if err := b.load.take(int64(n), b.stranger); err != nil {
 		return err
 	}
 	b.held += int64(n)

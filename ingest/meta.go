@@ -48,7 +48,7 @@ func (f *front) elsewhere(c *gin.Context) {
 
 // asMeta is limited for a route whose errors are Meta's.
 func (f *front) asMeta(route string, h handler) gin.HandlerFunc {
-	h = f.inFlight(h)
+	h = f.inFlight(true, h)
 	return f.open(route, func(c *gin.Context, r *request) error {
 		r.meta = f.trace()
 		return h(c, r)

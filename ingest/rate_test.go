@@ -3,11 +3,13 @@ package ingest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,6 +257,58 @@ func TestAddressesAreBounded(t *testing.T) {
 	}
 	if len(r.cells) != cellCount || used < cellCount/2 {
 		t.Errorf("%d cells, %d used", len(r.cells), used)
+	}
+}
+
+// Whoever sends bodies without a key, slowly and as many as there is room for, takes nothing from
+// those who show their key first.
+func TestStrangersLeaveRoomForKeys(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits Limits
+		sends  string // before it stands still
+	}{
+		"requests": {Limits{MaxInFlight: 8}, "{"},
+		"bytes":    {Limits{InFlightBytes: 8 << 10}, `{"batch":[` + strings.Repeat(" ", 1<<10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(o *Options) { o.Limits = c.limits })
+			var done sync.WaitGroup
+			var standing []*io.PipeWriter
+			refused := 0
+			for refused == 0 && len(standing) < 100 {
+				body, more := io.Pipe()
+				over := make(chan int, 1)
+				done.Go(func() {
+					rec := httptest.NewRecorder()
+					w.http.ServeHTTP(rec, httptest.NewRequest("POST", "/v1/batch", body))
+					body.Close()
+					over <- rec.Code
+				})
+				if _, err := more.Write([]byte(c.sends)); err == nil {
+					_, err = more.Write([]byte(" ")) // taken: it goes on reading
+					if err == nil {
+						standing = append(standing, more)
+						continue
+					}
+				}
+				refused = <-over
+			}
+			if refused != 429 {
+				t.Errorf("%d strangers at a time, then %d", len(standing), refused)
+			}
+			if rec := w.send("POST", "/v1/events", `{"event":"x"}`, bearer("k-ingest")...); rec.Code != 202 {
+				t.Errorf("with a key beside %d strangers: %d %s", len(standing), rec.Code, rec.Body)
+			}
+			for _, more := range standing {
+				more.Close()
+			}
+			done.Wait()
+			for range 20 { // all of it is given back
+				if rec := w.send("POST", "/v1/batch", `{"batch":[]}`); rec.Code != 401 {
+					t.Fatalf("later: %d %s", rec.Code, rec.Body)
+				}
+			}
+		})
 	}
 }
 

@@ -30,7 +30,7 @@ type handler func(*gin.Context, *request) error
 
 // keyed serves a route that needs a key with a scope.
 func (f *front) keyed(route string, scope Scope, h handler) gin.HandlerFunc {
-	return f.limited(route, func(c *gin.Context, r *request) error {
+	return f.open(route, f.inFlight(false, func(c *gin.Context, r *request) error {
 		key, err := f.bearer(c.Request.Header)
 		if err != nil {
 			return err
@@ -40,24 +40,27 @@ func (f *front) keyed(route string, scope Scope, h handler) gin.HandlerFunc {
 			return wrongScope(scope)
 		}
 		return h(c, r)
-	})
+	}))
 }
 
 func wrongScope(s Scope) *Error {
 	return fail(CodeScope, "this route needs a key with the scope "+string(s))
 }
 
-// limited serves a route that counts as a request in flight.
-func (f *front) limited(route string, h handler) gin.HandlerFunc { return f.open(route, f.inFlight(h)) }
+// limited serves a route that counts as a request in flight, and whose callers show who they are with
+// the body or in it.
+func (f *front) limited(route string, h handler) gin.HandlerFunc {
+	return f.open(route, f.inFlight(true, h))
+}
 
 // inFlight lets a handler answer only while there is room for one more.
-func (f *front) inFlight(h handler) handler {
+func (f *front) inFlight(stranger bool, h handler) handler {
 	return func(c *gin.Context, r *request) error {
-		if err := f.load.enter(); err != nil {
+		if err := f.load.enter(stranger); err != nil {
 			return err
 		}
-		defer f.load.requests.Add(-1)
-		r.hold(f, c)
+		defer f.load.leave(stranger)
+		r.hold(f, c, stranger)
 		defer r.release(c)
 		return h(c, r)
 	}
@@ -167,7 +170,7 @@ func KeyName(c *gin.Context) string { return c.GetString(keyName) }
 func (f *front) mounted(c *gin.Context) {
 	r := request{route: c.FullPath()}
 	f.serve(c, &r, func(c *gin.Context, r *request) error {
-		r.hold(f, c)
+		r.hold(f, c, false)
 		defer r.release(c)
 		c.Next()
 		r.key.Name = KeyName(c)
