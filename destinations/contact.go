@@ -21,8 +21,8 @@ const (
 // about a deal, with the identifiers, clicks, touches and consent of the contact who is chosen.
 // Where that is not the event's own person, nothing that its report said of a person goes
 // along. Known then says who was chosen (Contact, Others) and not among whom, so that a
-// retry is of the same one under any rule. Where the event says nothing of consent, what its
-// person said last holds. It is pure, and what it gives it gives again for that.
+// retry is of the same one under any rule. Where the event says nothing of consent, or nothing of
+// whether its person may be advertised to, or of limits of use, what the person said last holds. It is pure, and what it gives it gives again for that.
 func Carried(e canonical.Event, k canonical.Known, rule ContactRule, c Contract) (canonical.Event, canonical.Known) {
 	if i := choose(e, k, rule, c); i >= 0 {
 		k = lent(k, i)
@@ -30,8 +30,18 @@ func Carried(e canonical.Event, k canonical.Known, rule ContactRule, c Contract)
 	if k.Contact != 0 {
 		e.Contact, e.Identifiers, e.Touch, e.Browser, e.Consent = canonical.Contact{}, nil, nil, canonical.BrowserContext{}, nil
 	}
-	if e.Consent == nil {
-		e.Consent = k.Consent
+	switch own, last := e.Consent, k.Consent; {
+	case own == nil:
+		e.Consent = last
+	case last != nil:
+		c := *own
+		if c.AdStorage == nil && c.AdUserData == nil {
+			c.AdStorage, c.AdUserData = last.AdStorage, last.AdUserData
+		}
+		if c.DataProcessing == nil {
+			c.DataProcessing, c.ProcessingCountry, c.ProcessingState = last.DataProcessing, last.ProcessingCountry, last.ProcessingState
+		}
+		e.Consent = &c
 	}
 	return e, k
 }

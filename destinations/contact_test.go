@@ -87,4 +87,13 @@ func TestAnEventThatSaysNothingOfConsentCarriesItsPersons(t *testing.T) {
 	if e.Consent.DeniesAds() {
 		t.Error("what the event says itself holds")
 	}
+	none := &canonical.Consent{DataProcessing: []string{}}
+	e, _ = destinations.Carried(canonical.Event{Consent: none}, canonical.Known{Consent: no}, "", destinations.Contract{})
+	if !e.Consent.DeniesAds() || none.AdUserData != nil {
+		t.Errorf("an event that limits nothing says nothing of advertising: %+v", e.Consent)
+	}
+	e, _ = destinations.Carried(canonical.Event{Consent: &canonical.Consent{AdUserData: &yes}}, canonical.Known{Consent: &canonical.Consent{DataProcessing: []string{"LDU"}}}, "", destinations.Contract{})
+	if !e.Consent.LimitsUse() || !e.Consent.AllowsAds() {
+		t.Errorf("a limit said before holds: %+v", e.Consent)
+	}
 }

@@ -63,7 +63,7 @@ func dealings(r *rand.Rand, n int) []canonical.Fact {
 		case p < 16:
 			facts[i] = account(d, company(), r.IntN(2) == 0, canonical.AccountFields[r.IntN(3)], []string{"", "a", "b"}[r.IntN(3)], canonical.AccountParent, fmt.Sprint(r.IntN(3)))
 		default:
-			facts[i] = agrees(d, person(), []*canonical.Consent{yes(), no(), {DataProcessing: []string{"LDU"}}}[r.IntN(3)])
+			facts[i] = agrees(d, person(), []*canonical.Consent{yes(), no(), {DataProcessing: []string{"LDU"}}, {DataProcessing: []string{}}}[r.IntN(4)])
 		}
 	}
 	return facts
@@ -188,20 +188,31 @@ func modelFields(facts []canonical.Fact, roots map[canonical.NodeID]canonical.No
 }
 
 func modelConsent(facts []canonical.Fact, roots map[canonical.NodeID]canonical.NodeID, root canonical.NodeID) *canonical.Consent {
-	var best *canonical.Fact
 	rank := func(f canonical.Fact) string {
 		b, _ := json.Marshal(f.Consent)
-		return fmt.Sprint(f.Consent.DeniesAds(), string(b))
+		return fmt.Sprint(f.Consent.DeniesAds() || f.Consent.LimitsUse(), string(b))
 	}
-	for _, f := range facts {
-		if f.Consent != nil && roots[f.Nodes[0].Node()] == root && (best == nil || f.At.After(best.At) || f.At.Equal(best.At) && rank(f) > rank(*best)) {
-			best = &f
+	newest := func(of func(*canonical.Consent) bool) *canonical.Consent {
+		var best *canonical.Fact
+		for _, f := range facts {
+			if f.Consent != nil && of(f.Consent) && roots[f.Nodes[0].Node()] == root && (best == nil || f.At.After(best.At) || f.At.Equal(best.At) && rank(f) > rank(*best)) {
+				best = &f
+			}
 		}
+		if best == nil {
+			return nil
+		}
+		return best.Consent
 	}
-	if best == nil {
-		return nil
+	answer := newest(func(c *canonical.Consent) bool { return c.AdStorage != nil || c.AdUserData != nil })
+	limit := newest(func(c *canonical.Consent) bool { return c.DataProcessing != nil })
+	switch {
+	case limit == nil:
+		return answer
+	case answer == nil:
+		return limit
 	}
-	return best.Consent
+	return &canonical.Consent{AdStorage: answer.AdStorage, AdUserData: answer.AdUserData, DataProcessing: limit.DataProcessing}
 }
 
 // modelRoots is model for dealings: their consents and account fields name nodes too.
@@ -349,6 +360,7 @@ func TestConsentIsStatedWhereItChanges(t *testing.T) {
 		"a no at the same time":     {hours(0, no()), true},
 		"a no before":               {hours(-1, no()), true}, // the node is seen earlier
 		"limited use":               {hours(1, &canonical.Consent{DataProcessing: []string{"LDU"}}), true},
+		"no limit":                  {hours(1, &canonical.Consent{DataProcessing: []string{}}), true},
 	} {
 		if got := folded(t, known, 1).New([]canonical.Fact{c.fact}); len(got) > 0 != c.stated {
 			t.Errorf("%s: stated %t, want %t", name, len(got) > 0, c.stated)
@@ -357,6 +369,21 @@ func TestConsentIsStatedWhereItChanges(t *testing.T) {
 	denied := folded(t, []canonical.Fact{agrees(5, cookie, no())}, 1)
 	if got := denied.New([]canonical.Fact{hours(1, no())}); len(got) != 1 {
 		t.Error("a no said again is left out")
+	}
+}
+
+// A server that says with every event that it limits nothing lifts nobody's no, and one that
+// limits does not either.
+func TestALimitAnswersNoOtherQuestion(t *testing.T) {
+	none, ldu := &canonical.Consent{DataProcessing: []string{}}, &canonical.Consent{DataProcessing: []string{"LDU"}}
+	permute([]canonical.Fact{agrees(5, cookie, no()), agrees(6, cookie, ldu), agrees(8, cookie, none), agrees(4, cookie, yes())}, func(order []canonical.Fact) {
+		k := folded(t, order, 2).Known(canonical.Event{Node: cookie.Node(), OccurredAt: day(9)})
+		if k.Consent == nil || !k.Consent.DeniesAds() || k.Consent.LimitsUse() || k.Consent.DataProcessing == nil {
+			t.Fatalf("%v: %+v", order, k.Consent)
+		}
+	})
+	if got := folded(t, []canonical.Fact{agrees(5, cookie, no()), agrees(5, cookie, none)}, 1).New([]canonical.Fact{agrees(5, cookie, none)}); len(got) != 0 {
+		t.Error("no limit is stated with every event")
 	}
 }
 

@@ -63,7 +63,7 @@ func (v *View) gather(n *node) *profile {
 	c := lookCluster(v.store, v.warm, n)
 	p := &profile{root: c.root, nodes: v.members(c), belongs: make(map[canonical.NodeID]membership)}
 	var all []*node
-	var consent *consented
+	var consent consents
 	fields := make(map[string]field)
 	for _, id := range p.nodes {
 		m := lookNode(v.store, v.warm, id)
@@ -95,9 +95,7 @@ func (v *View) gather(n *node) *profile {
 	p.devices = v.sharedBy(all)
 	p.identifiers = knownIdentifiers(all)
 	p.company = v.bestAccount(p.belongs, math.MaxInt64)
-	if consent != nil {
-		p.consent = consent.Said
-	}
+	p.consent = consent.said()
 	for name, said := range fields {
 		if said.Value != "" {
 			if p.fields == nil {

@@ -28,7 +28,7 @@ const (
 	keyCollision = 'x' // node, hash → collision
 	keyField     = 'f' // node of an account → its fields; the node says accounts
 	keyErased    = 'z' // keyed hash → since when it is erased, and whether still
-	keyConsent   = 'k' // node → the newest consent; the node says touches
+	keyConsent   = 'k' // node → the newest of what it said of consent; the node says touches
 )
 
 func key(kind byte, words ...uint64) []byte {

@@ -34,7 +34,7 @@ var offsetKey = append([]byte{keyMeta}, "offset"...)
 // formatKey holds the version of the records, so that another version rebuilds.
 var (
 	formatKey = append([]byte{keyMeta}, "format"...)
-	format    = []byte{4}
+	format    = []byte{5}
 )
 
 // Open gives the view that a store holds; an empty store is the view of an empty log. A

@@ -48,7 +48,7 @@ type TriedPart struct {
 // Carried gives an event and what is known as the destination is told of them: what a line of
 // the mapping reads. What it gives it gives again for that.
 func (t *Trial) Carried(e *canonical.Event, k canonical.Known) (*canonical.Event, canonical.Known) {
-	if len(k.Contacts) == 0 && k.Contact == 0 && (e.Consent != nil || k.Consent == nil) {
+	if len(k.Contacts) == 0 && k.Contact == 0 && k.Consent == nil {
 		return e, k
 	}
 	carried, k := destinations.Carried(*e, k, t.contact, t.contract)

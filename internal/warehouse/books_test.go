@@ -272,7 +272,7 @@ func TestNothingPersonalStandsInTheClear(t *testing.T) {
 	w := open(t)
 	const who = "Ada.Byron@example.com"
 	e := dealStage("id-"+who, who, "5", "customer_won", 1, at(1))
-	e.Name, e.Source, e.Reported, e.Pipeline, e.RawStage, e.Rule, e.Ignored = "won "+who, who, who, who, who, who, ""
+	e.Name, e.Source, e.Reported, e.Pipeline, e.RawStage, e.Claimed, e.Rule, e.Ignored = "won "+who, who, who, who, who, who, who, ""
 	e.ReceiptID = "r1"
 	e.Contact = canonical.Contact{Email: who, FirstName: "Ada", LastName: "Byron", Phone: "+49 30 901820"}
 	e.Company = canonical.Company{ID: who, Domain: "example.com", Name: "Byron of " + who}
@@ -312,7 +312,7 @@ func TestNothingPersonalStandsInTheClear(t *testing.T) {
 	f.Kind = canonical.FactAssociation
 	f.Role = who
 	b.Facts = append(b.Facts, warehouse.FactRow{Offset: 1, Fact: f})
-	f.Kind, f.Fields, f.Consent = canonical.FactAccount, map[string]string{canonical.AccountName: who}, new(canonical.Consent)
+	f.Kind, f.Fields, f.Consent = canonical.FactAccount, map[string]string{canonical.AccountName: who}, &canonical.Consent{AdUserData: new(bool)}
 	b.Facts = append(b.Facts, warehouse.FactRow{Offset: 2, Fact: f})
 	f.Kind = canonical.FactConsent
 	b.Facts = append(b.Facts, warehouse.FactRow{Offset: 3, Fact: f})

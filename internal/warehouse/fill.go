@@ -170,7 +170,7 @@ func (f *filler) fact(r FactRow) error {
 				f.add("account_fields", nodes[0], name, r.Offset, when(c.At), clean(v), clean(c.Source))
 			}
 		}
-	case c.Kind == canonical.FactConsent && len(c.Nodes) > 0 && c.Consent != nil:
+	case c.Kind == canonical.FactConsent && len(c.Nodes) > 0 && consent(c.Consent) != "":
 		f.add("consents", nodes[0], r.Offset, when(c.At), consent(c.Consent), clean(c.Source))
 	}
 	body := c
@@ -340,8 +340,10 @@ func consent(c *canonical.Consent) string {
 		return ""
 	case c.DeniesAds():
 		return "denied"
+	case c.AllowsAds():
+		return "given"
 	}
-	return "given"
+	return "" // of limits alone
 }
 
 // ends finds the end offsets of a topic whatever the prefix of its name.
