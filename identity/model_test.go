@@ -563,8 +563,12 @@ func anchorFacts(r *rand.Rand, n int) []canonical.Fact {
 	return facts
 }
 
-// seeds is how many random logs a test looks at; TRIBUTARY_IDENTITY_SEEDS times as many.
+// seeds is how many random logs a test looks at: a quarter where the race detector makes each
+// ten times as slow; TRIBUTARY_IDENTITY_SEEDS times as many.
 func seeds(n uint64) uint64 {
+	if raceDetector {
+		n = max(1, n/4)
+	}
 	if times, err := strconv.ParseUint(os.Getenv("TRIBUTARY_IDENTITY_SEEDS"), 10, 32); err == nil {
 		n *= times
 	}

@@ -19,11 +19,11 @@ import (
 	"tributary/destinations/simulator"
 )
 
-// cycles is how often each thing is killed: 5 in make test, more in make soak.
+// cycles is how often each thing is killed: 3 times in make test, more in make soak.
 func cycles(t *testing.T) int {
 	text := os.Getenv("TRIBUTARY_CRASH_CYCLES")
 	if text == "" {
-		return 5
+		return 3
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {

@@ -123,7 +123,7 @@ func said(kind canonical.FactKind, r *rand.Rand, nodes ...canonical.Identifier) 
 // What many identifiers cost, and that a store started again and one folded anew, in other
 // pieces, are the same. TRIBUTARY_IDENTITY_NODES says how many; make soak takes ten million.
 func TestManyIdentifiers(t *testing.T) {
-	many := manyPeople{identifiers: 100_000}
+	many := manyPeople{identifiers: 40_000}
 	if s := os.Getenv("TRIBUTARY_IDENTITY_NODES"); s != "" {
 		var err error
 		if many.identifiers, err = strconv.Atoi(s); err != nil {

@@ -289,7 +289,7 @@ func story(id, name string, rank int, node canonical.NodeID, age time.Duration) 
 // became and slots are contested.
 func TestThePreviewEqualsTheOutcome(t *testing.T) {
 	seen := map[delivery.Class]int{}
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
 			shops := map[string]*shop{"acme": newShop(), "other": newShop()}

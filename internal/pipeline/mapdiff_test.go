@@ -166,7 +166,7 @@ func (d *diffing) random(t *testing.T, r *rand.Rand, n int) {
 // A mapping against itself changes nothing, whatever came and whoever was merged when, also
 // where the log was recorded under another mapping and only the end of it is looked at.
 func TestDiffOfAMappingWithItselfIsEmpty(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(90 * 24 * time.Hour)
 			d := newDiffing(t)
