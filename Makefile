@@ -74,12 +74,13 @@ $(PYTHON_CLIENTS): interop/python/requirements.txt
 	interop/python/venv/bin/pip install --quiet --disable-pip-version-check -r interop/python/requirements.txt
 	@touch $@
 
-# Ten million identifiers on disk, and an office of ten thousand contacts told in a hundred
+# Ten million identifiers on disk, identity's properties for many more seeds, and an office of ten thousand contacts told in a hundred
 # orders. Then a hundred kills of the router and of its ClickHouse child under load, and two
 # hundred of the router while every vendor is in trouble: it prints what was acknowledged,
 # delivered, held, ambiguous and lost. It takes about forty minutes and 2 GB under TMPDIR.
 soak: need-build engines
 	TRIBUTARY_IDENTITY_NODES=10000000 go test -count=1 -v -timeout=0 -run '^TestManyIdentifiers$$' ./identity/pebblestore
+	TRIBUTARY_IDENTITY_SEEDS=4 go test -count=1 -timeout=0 ./identity
 	TRIBUTARY_IDENTITY_OFFICE=10000 go test -count=1 -v -timeout=0 -run '^TestAnOfficeStaysManyPeople$$' ./identity
 	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=100 go test -count=1 -v -timeout=0 -parallel=1 -run '^TestKilling.*LosesNothing$$' ./cmd/tributary
 	TRIBUTARY_REQUIRE_ENGINES=1 TRIBUTARY_CRASH_CYCLES=200 go test -count=1 -v -timeout=0 -parallel=1 -run '^TestKillingTheRouterWithFaultsOn$$' ./cmd/tributary
