@@ -94,6 +94,15 @@ func wantsDryRun(req *http.Request) (bool, error) {
 	return false, failField(CodeWrongType, "dry_run", "dry_run must be true or false")
 }
 
+// noDryRun refuses a dry run where there is none: whoever asks for one expects that nothing is kept.
+func noDryRun(req *http.Request) error {
+	dry, err := wantsDryRun(req)
+	if err == nil && dry {
+		return failField(CodeWrongType, "dry_run", "this route makes no dry run; nothing was kept. See docs/http.md for those that do")
+	}
+	return err
+}
+
 // dryRun answers what an intake would come to, and keeps nothing of it.
 func (f *front) dryRun(c *gin.Context, r *request, in *intake) error {
 	if f.Rehearse == nil {

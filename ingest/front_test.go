@@ -127,6 +127,24 @@ func TestMetaForms(t *testing.T) {
 	}
 }
 
+// Whoever asks for a dry run expects that nothing is kept, also where there is none.
+func TestADryRunIsNeverKept(t *testing.T) {
+	w := newWorld(t)
+	for path, body := range map[string]string{
+		"/v1/track": `{"event":"Order Completed","userId":"u"}`, "/v1/batch": `{"batch":[{"type":"track","event":"x","userId":"u"}]}`,
+		"/v25.0/1/events": `{"data":[{"event_name":"Lead","event_time":1776942259,"user_data":{"em":"ana@example.com"}}]}`, "/v1/ingest/hubspot/free": `[{}]`, "/v1/pixel.gif": "",
+		"/v1/events": `{"event":"x"}`, "/v1/ingest/pixel": `{"event":"x"}`, // whose process has no such role here
+	} {
+		method := map[bool]string{true: "GET", false: "POST"}[body == ""]
+		if rec := w.send(method, path, body, bearer("k-ingest")...); rec.Code/100 != 2 || len(w.log.take()) != 1 {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+		if rec := w.send(method, path+"?dry_run=true", body, bearer("k-ingest")...); rec.Code/100 == 2 || len(w.log.take()) != 0 {
+			t.Errorf("%s, dry: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+}
+
 func TestMetaErrors(t *testing.T) {
 	const event = `{"event_name":"Lead","event_time":1776942259,"user_data":{"em":"ana@example.com"}}`
 	ok := `{"data":[` + event + `]}`

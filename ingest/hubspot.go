@@ -27,6 +27,9 @@ func (f *front) hubspot(c *gin.Context, r *request) error {
 	if err := f.signed(c, r, name, source, body); err != nil {
 		return err
 	}
+	if err := noDryRun(c.Request); err != nil {
+		return err
+	}
 	items, batch, fault := f.cut(canonical.WayHubSpot, body, "")
 	if fault != nil {
 		return fault

@@ -118,6 +118,9 @@ func (f *front) meta(c *gin.Context, r *request, pixel string, gateway bool) err
 		}
 		in.items = append(in.items, item{raw: raw})
 	}
+	if err := noDryRun(c.Request); err != nil {
+		return err
+	}
 	ids, err := f.keep(c, r, in)
 	if err != nil {
 		return err

@@ -25,6 +25,9 @@ func (f *front) pixelImage(c *gin.Context, r *request) error {
 		return err
 	}
 	q.Del("key")
+	if err := noDryRun(c.Request); err != nil {
+		return err
+	}
 	in, site := f.seen(c, r, true)
 	if in != nil {
 		it, err := f.queryItem(q)

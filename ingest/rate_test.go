@@ -296,7 +296,7 @@ func TestStrangersLeaveRoomForKeys(t *testing.T) {
 			if refused != 429 {
 				t.Errorf("%d strangers at a time, then %d", len(standing), refused)
 			}
-			if rec := w.send("POST", "/v1/events", `{"event":"x"}`, bearer("k-ingest")...); rec.Code != 202 {
+			if rec := w.send("POST", "/v1/events", `{"event":"x","text":"`+strings.Repeat("x", 2<<10)+`"}`, bearer("k-ingest")...); rec.Code != 202 {
 				t.Errorf("with a key beside %d strangers: %d %s", len(standing), rec.Code, rec.Body)
 			}
 			for _, more := range standing {

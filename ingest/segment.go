@@ -195,6 +195,9 @@ func (f *front) segmentIntake(c *gin.Context, r *request) *intake {
 // segmentKeep keeps the calls and answers as Segment does. What of a batch could not be kept is
 // counted in the answer, the log and the metrics.
 func (f *front) segmentKeep(c *gin.Context, r *request, in *intake) error {
+	if err := noDryRun(c.Request); err != nil {
+		return err
+	}
 	if len(in.items) > 0 {
 		if _, err := f.keep(c, r, in); err != nil {
 			return err

@@ -43,6 +43,7 @@ func TestInteropBrowser(t *testing.T) {
 	t.Run("calls before the script", w.early)
 	t.Run("tag manager", w.tagManager)
 	t.Run("beacon", w.beacon)
+	t.Run("nothing lost", w.nothingLost)
 	t.Run("router away", w.away) // last: it stops the router
 }
 
@@ -531,7 +532,7 @@ func (w *web) takenBack(t *testing.T) {
 	v := w.visitor(t, true)
 	v.run(chromedp.Navigate(w.at("/shop/pricing")))
 	first := v.await(1)[0]["anonymous_id"]
-	v.eval(`tributary.consent({ad_storage: false, ad_user_data: false})`)
+	v.eval(`tributary.consent(false)`)
 	events := v.await(2)
 	if kept := strings.TrimSpace(v.stored()); events[1]["event"] != "identify" || events[1]["anonymous_id"] != first || strings.Contains(kept, "_trb") {
 		t.Errorf("told %v, stored %q", events[1], kept)
@@ -600,6 +601,40 @@ func (w *web) beacon(t *testing.T) {
 	v.until(`localStorage._trbq == "[]"`)
 	v.well()
 	w.s.recorded("SELECT name, count() FROM v_events WHERE person = (SELECT root FROM v_nodes WHERE scheme = 'ttclid' AND value = 'beacon-1') GROUP BY name", "ad_clicked 1")
+}
+
+// A store that is full, an event that is too large, signing off: each costs no other event, and nothing
+// of a visitor is told of the next.
+func (w *web) nothingLost(t *testing.T) {
+	v := w.visitor(t, true)
+	v.run(chromedp.Navigate(w.at("/shop/pricing?gclid=full-1&mail=ana%2540example.com")))
+	if address := v.await(1)[0]["url"].(string); strings.Contains(address, "example.com") {
+		t.Errorf("sent from %s", address)
+	}
+	v.until(`localStorage._trbq == "[]"`)
+
+	v.eval(`(() => { for (let s = "x".repeat(1 << 22), n = 0; s; n++) try { localStorage["full" + n] = s } catch (e) { s = s.slice((s.length + 1) / 2) } })()`)
+	v.eval(`tributary.track("store_full", {note: "x".repeat(2000)})`)
+	v.await(2)
+	v.until(`![localStorage, sessionStorage].some((s) => (s._trbq || "").includes("store_full"))`)
+	v.eval(`Object.keys(localStorage).forEach((k) => k.startsWith("full") && delete localStorage[k])`)
+
+	v.eval(`localStorage._trbq = JSON.stringify([["beside_large", "x"], ["too_large", "x".repeat(2e6)]].map(([event, note]) =>
+		({e: {event, note, event_id: event, anonymous_id: document.cookie.match(/_trb=([^;]*)/)[1], occurred_at: Date.now()}, n: 0, at: 0})))`)
+	v.eval(`tributary.track("after_large", {})`)
+	v.until(`localStorage._trbq == "[]"`)
+	w.s.recorded("SELECT name, count() FROM v_events WHERE person = (SELECT root FROM v_nodes WHERE scheme = 'gclid' AND value = 'full-1') AND name NOT LIKE 'ad%' GROUP BY name ORDER BY name",
+		"after_large 1\nbeside_large 1\nstore_full 1")
+
+	v.eval(`tributary.reset(), tributary.identify("u-after"), tributary.track("signed_on", {})`)
+	v.until(`localStorage._trbq == "[]"`)
+	events := v.sent()
+	last := events[len(events)-1]
+	clicks, _ := last["clicks"].(map[string]any)
+	if last["event"] != "signed_on" || last["user_id"] != "u-after" || clicks["user_id"] != nil || last["gclid"] != nil || last["anonymous_id"] == events[0]["anonymous_id"] || strings.Contains(v.eval("localStorage._trbc"), "u-after") {
+		t.Errorf("after signing off: %v", last)
+	}
+	v.well()
 }
 
 // While the router is away events wait in the browser. They arrive later, each once, also from the next page.

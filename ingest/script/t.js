@@ -269,8 +269,9 @@
         collect("identify", f);
       });
     },
-    // consent says what was agreed to: {ad_storage, ad_user_data}, true or "granted".
+    // consent says what was agreed to: {ad_storage, ad_user_data}, each true or "granted", or one word for both.
     consent(said) {
+      if (typeof said != "object") said = { ad_storage: said, ad_user_data: said };
       const next = Object.assign({}, consent);
       for (const k of ["ad_storage", "ad_user_data"]) if (k in said) next[k] = said[k] === true || said[k] == "granted";
       // What was agreed to before is taken back under the id that it was said for.
