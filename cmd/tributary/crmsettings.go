@@ -41,7 +41,7 @@ func crmSettings(ctx context.Context, account string, c *hubspotcrm.Client, furt
 		list, err := c.KnownDefinitions(ctx, object, func([]hubspotcrm.Definition) bool { return true })
 		problems = append(problems, err)
 		for _, d := range list {
-			if !slices.Contains(names, d.Name) || d.Name == "lifecyclestage" { // whose stages stand among the stages
+			if !slices.Contains(names, d.Name) || d.Name == "lifecyclestage" || d.Refers == "OWNER" { // stages stand among the stages, and people's names nowhere
 				continue
 			}
 			for _, o := range d.Options {

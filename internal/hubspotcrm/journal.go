@@ -40,7 +40,7 @@ var JournalFileHosts = []string{"*.hubapi.com", "*.hubspot.com", "*.hubspotuserc
 const (
 	journalPath    = "/webhooks-journal/journal/2026-03"
 	mostJournal    = 16 << 20 // bytes of one file
-	mostInJournal  = 100_000  // events of one file
+	mostInJournal  = 100_000  // events of one file, and changes of properties
 	journalTimeout = 30 * time.Second
 )
 
@@ -250,9 +250,14 @@ func DecodeJournal(b []byte) (JournalFile, error) {
 		return f, fmt.Errorf("it holds more than %d events", mostInJournal)
 	}
 	f.Offset = textOf(in.Offset)
+	changes := 0
 	for _, raw := range in.Events {
 		if e, ok := decodeJournalEvent(raw); ok {
 			f.Events = append(f.Events, e)
+			changes += len(e.Properties)
+		}
+		if changes > mostInJournal {
+			return f, fmt.Errorf("it holds more than %d changes", mostInJournal)
 		}
 	}
 	return f, nil

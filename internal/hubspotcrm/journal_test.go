@@ -3,6 +3,7 @@ package hubspotcrm
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -37,6 +38,17 @@ func TestAJournalsFile(t *testing.T) {
 	got := fmt.Sprintf("%s %d %v %v %s %v %v", f.Offset, len(f.Events), f.Events[0].Properties, f.Events[1].Merged, f.Events[1].Survivor, f.Events[1].At.UnixMilli(), f.Events[2].Properties)
 	if want := "o7 3 [{amount 1200.5} {dealstage closedwon}] [1002 1001] 1009 1767225600000 [{lifecyclestage lead}]"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A change becomes a receipt: a file of 16 MiB may hold millions of them.
+func TestAJournalsFileOfTooMuch(t *testing.T) {
+	event := `{"portalId":42,"occurredAt":1767225600000,"action":"UPDATE","objectTypeId":"0-1","objectId":7,"propertyChanges":[` +
+		strings.Repeat(`{"name":"a"},`, 60_000) + `{"name":"b"}]}`
+	for n, want := range map[int]bool{1: true, 2: false} {
+		if _, err := DecodeJournal([]byte(`{"journalEvents":[` + strings.TrimSuffix(strings.Repeat(event+",", n), ",") + `]}`)); (err == nil) != want {
+			t.Errorf("%d events of 60001 changes: %v", n, err)
+		}
 	}
 }
 

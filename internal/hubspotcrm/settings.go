@@ -132,6 +132,7 @@ type Definition struct {
 	Label   string   `json:"label"`
 	Type    string   `json:"type"`
 	Options []Option `json:"options"`
+	Refers  string   `json:"referencedObjectType"` // OWNER: its options are people
 }
 
 // An Option is a value that an enumeration may have, and what it is called.

@@ -83,7 +83,10 @@ func (s *Fetch) Run(ctx context.Context) error {
 	return s.Log.Consume(ctx, g, s.own)
 }
 
+func (s *Fetch) health() string { return "fetch " + s.Account }
+
 func (s *Fetch) own(ctx context.Context, claim eventlog.Claim) error {
+	defer s.Health.Set(s.health(), nil) // whoever has the account now says what is wrong with it
 	for {
 		records, err := claim.Poll(ctx, 500, time.Second)
 		if err != nil {
@@ -253,7 +256,7 @@ func (s *Fetch) patiently(ctx context.Context, bare []canonical.Receipt) (object
 	if s.CRM == nil || len(bare) == 0 {
 		return newObjectSet(), nil
 	}
-	name := "fetch " + s.Account
+	name := s.health()
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		before := s.got
 		objects, err := s.read(ctx, bare)

@@ -60,6 +60,9 @@ const (
 	syncOverlap = 24 * time.Hour
 	// sameChange is how far the times of one change may lie apart in its webhook and in the history.
 	sameChange = time.Second
+	// syncSaidAgain is after how long it is written anew how far the account is, though nothing
+	// changed: the log is kept from that record on.
+	syncSaidAgain = 12 * time.Hour
 	// binKept is how long HubSpot keeps what was deleted.
 	binKept = 90 * 24 * time.Hour
 )
@@ -124,6 +127,12 @@ func (w *syncing) turn(ctx context.Context) error {
 	state, err := w.state(ctx)
 	if err != nil {
 		return err
+	}
+	if now.Sub(state.Changed) > syncSaidAgain {
+		if err := w.put(ctx, &state, w.Owner); err != nil && !errors.Is(err, errSuperseded) {
+			return err
+		}
+		return nil
 	}
 	if err = w.turnJournal(ctx, &state, now); err == nil && now.Before(w.resume) {
 		return nil

@@ -368,3 +368,25 @@ func TestOneWishDoesNotUndoAnother(t *testing.T) {
 		}
 	}
 }
+
+// An account that is compared only when somebody asks holds no more of the log than a day's.
+func TestHowFarASyncIsDoesNotHoldTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := newBureau(t, 1)
+		defer func() { b.stop() }()
+		began, err := b.sync.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.stop()
+		time.Sleep(36 * time.Hour)
+		b.start()
+		time.Sleep(time.Minute)
+		settle()
+		k, _, err := b.sync.View.Sync("hubspot")
+		if err != nil || time.Since(k.State.Changed) > time.Hour || k.At.Offset < 1 || !k.State.Connected.Equal(began.Connected) {
+			t.Errorf("after 36 hours the newest record is of %v, at %+v: %+v %v", k.State.Changed, k.At, k.State, err)
+		}
+	})
+}
