@@ -35,6 +35,13 @@ func TestIDsThatAreNone(t *testing.T) {
 			}
 		}
 	}
+	for _, none := range []string{"", "null", "undefined", "None"} {
+		h := canonical.SHA256(none)
+		r := read(t, canonical.WayMeta, fmt.Sprintf(`{"event_name":"Lead","event_time":1776942259,"event_id":"e","user_data":{"em":%[1]q,"ph":[%[1]q],"external_id":%[1]q,"fbp":"fb.1.1776942000000.1"}}`, h))
+		if identifiers(r) != "fbp=fb.1.1776942000000.1" || len(r.Contact.Hashed) > 0 {
+			t.Errorf("the hash of %q is %s", none, identifiers(r))
+		}
+	}
 	if r := read(t, canonical.WayEvents, `{"event":"x","email":"ada@example.com","user_data":{"last_name":"Null","user_id":"nullius"}}`); r.Contact.LastName != "Null" || len(r.Identifiers) != 2 {
 		t.Errorf("a person of that name: %+v", r.Contact)
 	}

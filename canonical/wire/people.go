@@ -174,15 +174,20 @@ func (rd *reader) hashed(key string, s canonical.Scheme, field, v string) {
 	}
 }
 
-// hashOfNothing is true for the hash of an empty text: senders hash what they do not have
-// (meta.md §2.1), and it would make one person of all of them.
+// hashOfNothing is true for the hash of an empty text, or of a program's word for nothing: senders
+// hash what they do not have (meta.md §2.1), and it would make one person of all of them.
 func hashOfNothing(v string) bool {
-	switch strings.ToLower(withoutHashAppendix(v)) {
-	case "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "d41d8cd98f00b204e9800998ecf8427e":
-		return true
-	}
-	return false
+	v = withoutHashAppendix(v)
+	return (len(v) == 64 || len(v) == 32) && hashesOfNothing[strings.ToLower(v)]
 }
+
+var hashesOfNothing = func() map[string]bool {
+	m := map[string]bool{"d41d8cd98f00b204e9800998ecf8427e": true} // MD5 of ""
+	for _, s := range []string{"", "null", "undefined", "none", "None", "nan", "NaN"} {
+		m[canonical.SHA256(s)] = true
+	}
+	return m
+}()
 
 func (rd *reader) keepHash(key, v string) {
 	if hashOfNothing(v) {

@@ -78,6 +78,10 @@ func (rd *reader) segment(n node) {
 	for _, k := range []string{"writeKey", "write_key", "_metadata", "receivedAt", "version", "projectId"} {
 		delete(n.f, k)
 	}
+	if v, there := properties.f["integrations"]; there { // it chooses no destinations
+		rd.property("properties.integrations", v)
+		delete(properties.f, "integrations")
+	}
 	properties.keep("")
 	n.keep("")
 	context.keep("context.")
@@ -134,7 +138,8 @@ func (rd *reader) calledAt(n node) {
 		rd.report.Reported = false
 		return
 	}
-	if off := rd.receipt.ReceivedAt.Sub(sent.at); sent.given && !right && off.Abs() >= clockOff {
+	before := at.at.Sub(sent.at) >= clockOff // no call is sent before it is made: that clock says nothing
+	if off := rd.receipt.ReceivedAt.Sub(sent.at); sent.given && !before && !right && off.Abs() >= clockOff {
 		at.at = at.at.Add(off).UTC().Truncate(time.Second)
 		at.text = canonical.FormatTime(at.at)
 	}

@@ -98,6 +98,8 @@ func TestWhenASegmentCallWasMade(t *testing.T) {
 		{body: `{"originalTimestamp":"` + at(-50*time.Hour) + `","timestamp":"` + at(-3*time.Hour) + `"}`, sentAt: at(-48 * time.Hour), want: -3 * time.Hour},
 		{body: `{"timestamp":"` + at(-3*time.Hour) + `","receivedAt":"` + at(-3*time.Hour) + `","sentAt":"` + at(-9*time.Hour) + `"}`, want: -3 * time.Hour},
 		{body: `{"timestamp":"` + at(-time.Hour) + `","sentAt":"soon"}`, want: -time.Hour},
+		{body: `{"timestamp":"` + at(-time.Hour) + `","sentAt":"0001-01-01T00:00:00Z"}`, want: -time.Hour},
+		{body: `{"timestamp":"` + at(-time.Hour) + `","sentAt":0}`, want: -time.Hour},
 		{body: `{"timestamp":"yesterday"}`, problem: CodeBadTime},
 		{body: `{"timestamp":["x"]}`, problem: CodeBadTime},
 		{body: `{"timestamp":"` + at(48*time.Hour) + `"}`, problem: CodeBadTime},
@@ -143,6 +145,16 @@ func TestSegmentProblems(t *testing.T) {
 	r := read(t, canonical.WaySegment, `{"type":"track","event":"E","userId":"u","properties":{"revenue":"€14","value":"blue","currency":"Euros"}}`)
 	if r.Revenue != nil || r.Properties["revenue_unusable"] != true || r.Properties["revenue"] != "€14" || r.Properties["value"] != "blue" || r.Properties["currency"] != "Euros" {
 		t.Errorf("earned %v, properties %v", r.Revenue, r.Properties)
+	}
+}
+
+// A property of that name chooses no destinations.
+func TestIntegrationsOfAnEventChooseNothing(t *testing.T) {
+	for _, c := range []struct{ said, want string }{{`,"integrations":{"All":false}`, `{"All":false}`}, {"", "null"}} {
+		r := read(t, canonical.WaySegment, `{"type":"track","event":"E","userId":"u","properties":{"integrations":{"All":true}}`+c.said+`}`)
+		if got := marshalled(t, r.Properties["integrations"]); got != c.want || r.Properties["properties.integrations"] == nil {
+			t.Errorf("%s, properties %v", got, r.Properties)
+		}
 	}
 }
 

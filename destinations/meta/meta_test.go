@@ -218,3 +218,13 @@ func FuzzBuild(f *testing.F) {
 		}
 	})
 }
+
+// A no to optimisation is heard as text and as a number too: forms have nothing else.
+func TestAnOptOutInAnyForm(t *testing.T) {
+	for said, want := range map[any]bool{true: true, "true": true, "1": true, 1.0: true, json.Number("1"): true, false: false, "false": false, "": false, nil: false} {
+		e := canonical.Event{Way: canonical.WayMeta, Properties: map[string]any{"opt_out": said}}
+		if got := passed(&e, website).optOut; got != want {
+			t.Errorf("opt_out %v is %t", said, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"fmt"
 	"strings"
 
 	"tributary/canonical"
@@ -126,7 +127,10 @@ func passed(e *canonical.Event, from string) (p passedOn) {
 	if s := text("customer_segmentation"); segmentations[s] {
 		p.segmentation = s
 	}
-	p.optOut, _ = e.Properties["opt_out"].(bool)
+	switch strings.ToLower(strings.TrimSpace(fmt.Sprint(e.Properties["opt_out"]))) {
+	case "true", "1":
+		p.optOut = true
+	}
 	if m, ok := e.Properties["original_event_data"].(map[string]any); ok && m["event_name"] != nil && m["event_time"] != nil {
 		p.original = m
 	}
