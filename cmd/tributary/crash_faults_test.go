@@ -92,7 +92,6 @@ func troubled(life int, long bool, random *rand.Rand) simulator.Script {
 // The books are counted over all there is, so a long run is one of several systems, each
 // killed up to 25 times.
 func TestKillingTheRouterWithFaultsOn(t *testing.T) {
-	t.Parallel()
 	random := rand.New(rand.NewPCG(6, 1)) // the same scripts and moments every time, as far as a clock allows
 	const most = 25
 	kills := cycles(t)

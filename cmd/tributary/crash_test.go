@@ -33,16 +33,14 @@ func cycles(t *testing.T) int {
 }
 
 func TestKillingTheRouterLosesNothing(t *testing.T) {
-	t.Parallel()
-	crash(t, cycles(t), func(s *system) {
+	crash(t, cycles(t), "", func(s *system) {
 		s.kill()
 		s.start()
 	})
 }
 
 func TestKillingTheWarehouseEngineLosesNothing(t *testing.T) {
-	t.Parallel()
-	crash(t, cycles(t), func(s *system) {
+	crash(t, cycles(t), asShipped(t), func(s *system) {
 		for _, pid := range s.children() {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -54,8 +52,7 @@ func TestKillingTheWarehouseEngineLosesNothing(t *testing.T) {
 }
 
 func TestStoppingUnderLoadLeavesNothingAmbiguous(t *testing.T) {
-	t.Parallel()
-	ambiguous := crash(t, 2, func(s *system) {
+	ambiguous := crash(t, 2, asShipped(t), func(s *system) {
 		s.stop()
 		s.start()
 	})
@@ -66,7 +63,7 @@ func TestStoppingUnderLoadLeavesNothingAmbiguous(t *testing.T) {
 
 // crash offers 1,000 receipts a second and more, strikes so many times at random moments, and then
 // holds the callers' acknowledgements against the vendors' own memory and ClickHouse.
-func crash(t *testing.T, times int, strike func(*system)) (ambiguousAttempts int) {
+func crash(t *testing.T, times int, program string, strike func(*system)) (ambiguousAttempts int) {
 	// A small log is trimmed while it is struck, and read quickly when a process comes back; a
 	// long run needs room for the identity facts, which are never trimmed.
 	size := 256 << 20
@@ -78,6 +75,7 @@ func crash(t *testing.T, times int, strike func(*system)) (ambiguousAttempts int
   linkedin: {kind: linkedin, mode: live, base_url: "VENDORS", allow_private: true, token: "file:linkedin.token", settings: {timeout: 5s, linger: 0s, batch: 1000, rules: {mql: 102}}}
 `})
 	s.pointAtVendors()
+	s.program = program
 	s.start()
 	random := rand.New(rand.NewPCG(1, 2)) // the same moments every time, as far as a clock allows
 	load := startOffering(s, 1200)

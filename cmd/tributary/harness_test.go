@@ -384,7 +384,7 @@ func (s *system) query(sql string) [][]string {
 
 // patience is how long a test waits for what must come. It is no measure of anything: a
 // machine that does other things too may take its time.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // recorded waits until a query gives what is wanted: the warehouse is a step behind.
 func (s *system) recorded(sql string, want string) {

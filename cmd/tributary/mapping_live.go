@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"tributary/canonical"
 	"tributary/internal/eventlog"
 	"tributary/mappings"
+	"tributary/mappings/cases"
 )
 
 // A liveMapping is the mapping that holds in this process, and what is known of its files.
@@ -424,8 +426,8 @@ func (l *liveMapping) taken(seen prints) prints {
 			out[path] = unread
 		}
 	}
-	for path := range out {
-		if state, had := seen[path]; had {
+	for path, state := range seen {
+		if _, still := out[path]; still || strings.HasSuffix(path, cases.Suffix) { // cases may have gone meanwhile: that is a change
 			out[path] = state
 		}
 	}

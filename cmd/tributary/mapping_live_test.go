@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"tributary/canonical"
 	"tributary/destinations/simulator"
+	"tributary/internal/config"
 	"tributary/internal/pipeline"
 	"tributary/internal/warehouse"
 	"tributary/mappings"
@@ -95,6 +97,27 @@ func (s *system) lead(contact int, stage string) {
 	s.t.Helper()
 	s.send("/v1/ingest/crm", fmt.Sprintf(`{"event":"lifecycle_changed","changed_at":%q,"contact":{"id":"%d","email":"p%d@firm.example","lifecycle_stage":%q}}`,
 		canonical.FormatTime(time.Now().UTC().Truncate(time.Second)), contact, contact, stage))
+}
+
+// Cases that go away while they are judged are a change that is still to be loaded.
+func TestCasesThatGoDuringALoadAreAChange(t *testing.T) {
+	dir := t.TempDir()
+	l := &liveMapping{r: &router{cfg: config.Config{Mapping: []string{filepath.Join(dir, "m.yaml")}}}}
+	for _, name := range []string{"m.yaml", "m.test.yaml"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := l.print(nil)
+	if taken := l.taken(seen); !maps.Equal(taken, l.print(nil)) {
+		t.Errorf("nothing has changed, and what was taken is not what is there: %d and %d files", len(taken), len(l.print(nil)))
+	}
+	if err := os.Remove(filepath.Join(dir, "m.test.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if maps.Equal(l.taken(seen), l.print(nil)) {
+		t.Error("the cases are gone, and nobody would look again")
+	}
 }
 
 // A changed file is loaded while the router runs; a bad one is not, the last good one stays and
