@@ -22,7 +22,7 @@ func unchosen(destination, kind string, e *canonical.Event) bool {
 	chosen, _ := e.Properties["integrations"].(map[string]any)
 	said, rank := true, 0
 	for key, v := range chosen {
-		yes := v != false // an object holds settings of a destination that is meant
+		yes := v != false && v != "false" // an object holds settings of a destination that is meant
 		key = strings.ToLower(strings.TrimSpace(key))
 		as := 0
 		switch {

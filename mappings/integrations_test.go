@@ -26,6 +26,7 @@ func TestIntegrationsChooseDestinations(t *testing.T) {
 		{`{"All":false,"LinkedIn Conversions API":true}`, "linkedin", "linkedin", true},
 		{`{"HubSpot Cloud Mode (Actions)":false,"All":true}`, "crm", "hubspot", false},
 		{`{"Segment.io":false}`, "meta", "meta", true},
+		{`{"All":"false"}`, "meta", "meta", false},
 	} {
 		e := canonical.Event{Way: canonical.WaySegment, Properties: map[string]any{}}
 		var v map[string]any
@@ -39,6 +40,20 @@ func TestIntegrationsChooseDestinations(t *testing.T) {
 		e.Way = canonical.WayEvents
 		if unchosen(c.destination, c.kind, &e) {
 			t.Errorf("%s of another way in is heard", c.integrations)
+		}
+	}
+}
+
+// What is not meant for a destination is not for one either that takes events without a line.
+func TestIntegrationsAreHeardWithoutALine(t *testing.T) {
+	m, problems := Compile(Default())
+	if m == nil {
+		t.Fatal(problems)
+	}
+	e := canonical.Event{Name: "song_played", Way: canonical.WaySegment, Properties: map[string]any{"integrations": map[string]any{"All": false, "hooks": true}}}
+	for destination, kind := range map[string]string{"archive": "webhook", "hooks": "webhook", "hubspot": "hubspot"} {
+		if r, _ := m.RouteOf(destination, kind, &e); r.NotMeant != (destination != "hooks") {
+			t.Errorf("%s: not meant %t", destination, r.NotMeant)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (d *destination) lineFor(destination, name string) *line {
 // RouteOf gives what an event becomes at a destination of the configuration: the line under
 // its own name, else under its kind, with its condition and expressions evaluated and its
 // currency's rate found. It reads nothing but the event. Without a line ok is false; what the
-// mapping says of contact properties may be there all the same. The route's slices and maps are
+// mapping says of contact properties, and that the event is not meant for it, may be there all the same. The route's slices and maps are
 // shared: do not change them.
 func (m *Mapping) RouteOf(destination, kind string, e *canonical.Event) (r canonical.Route, ok bool) {
 	l := m.destinations[destination].lineFor(destination, e.Name)
@@ -73,8 +73,8 @@ func (m *Mapping) RouteOf(destination, kind string, e *canonical.Event) (r canon
 		r, ok = l.route, true
 		m.revenue.convert(&r, e)
 		l.evaluate(&r, e)
-		r.NotMeant = r.NotMeant || unchosen(destination, kind, e)
 	}
+	r.NotMeant = r.NotMeant || unchosen(destination, kind, e)
 	if len(m.contact.computed) > 0 && kind == kindHubSpot {
 		r.Fields = m.contact.evaluate(e)
 	}
