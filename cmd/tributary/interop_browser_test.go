@@ -626,6 +626,13 @@ func (w *web) nothingLost(t *testing.T) {
 	w.s.recorded("SELECT name, count() FROM v_events WHERE person = (SELECT root FROM v_nodes WHERE scheme = 'gclid' AND value = 'full-1') AND name NOT LIKE 'ad%' GROUP BY name ORDER BY name",
 		"after_large 1\nbeside_large 1\nstore_full 1")
 
+	// Another tab's writing, a moment old, takes an event out of the store while the router cannot be reached.
+	v.eval(`(window.real = fetch, window.fetch = () => Promise.reject(), tributary.track("other_tab", {}), localStorage._trbq = "[]", window.fetch = real, dispatchEvent(new Event("online")))`)
+	v.until(`localStorage._trbq == "[]"`)
+	if events := v.sent(); events[len(events)-1]["event"] != "other_tab" {
+		t.Errorf("written over by another tab: %v", events[len(events)-1])
+	}
+
 	v.eval(`tributary.reset(), tributary.identify("u-after"), tributary.track("signed_on", {})`)
 	v.until(`localStorage._trbq == "[]"`)
 	events := v.sent()

@@ -34,6 +34,7 @@
   let consent = null;                   // what was said last: {ad_storage, ad_user_data}
   let waits = option.consent == "wait"; // until it was granted
   let held = [];                        // meanwhile
+  let mine = [];                        // what this page has in the outbox
   let anonymous, traits = {}, shown, lastPage, timer;
   const memory = {};                    // where nothing may be stored, or can be
 
@@ -51,9 +52,10 @@
   function save(name, value) {
     memory[name] = value;
     const text = JSON.stringify(value);
+    let kept;
     for (const s of mayStore() ? stores : []) {
-      if (quietly(() => { win[s].setItem(NAME + name, text); return 1; })) return;
-      quietly(() => win[s].removeItem(NAME + name)); // it is full: an older one would hide the new one
+      if (!kept && quietly(() => { win[s].setItem(NAME + name, text); return 1; })) kept = 1;
+      else quietly(() => win[s].removeItem(NAME + name)); // of one that is full too: the older would hide the new one
     }
   }
 
@@ -131,17 +133,22 @@
       who.clicks = clicks();
       for (const k in COOKIES) who[k] = cookie(COOKIES[k]) || undefined;
     }
-    const box = load("q", []);
-    box.push({ e: Object.assign(who, traits, event), n: 0, at: 0 });
-    save("q", box.slice(-OUTBOX));
+    mine.push({ e: Object.assign(who, traits, event), n: 0, at: 0 });
+    mine = mine.slice(-OUTBOX);
     flush();
+  }
+
+  // outbox is what is stored, and of this page what another tab wrote over.
+  function outbox() {
+    const box = load("q", []), there = box.map((x) => x.e.event_id);
+    return box.concat(mine.filter((x) => there.indexOf(x.e.event_id) < 0)).slice(-OUTBOX);
   }
 
   // flush sends what is due. An entry waits longer after every attempt, and leaves the outbox
   // when the router has answered for good.
   function flush() {
     const t = now();
-    const box = load("q", []).filter((x) => x.e.occurred_at > t - OUTBOX_LIFE);
+    const box = outbox().filter((x) => x.e.occurred_at > t - OUTBOX_LIFE);
     const due = box.filter((x) => x.at <= t).slice(0, 20);
     for (const x of due) x.at = t + Math.min(FIRST_WAIT * 2 ** x.n++, LAST_WAIT);
     save("q", box);
@@ -162,8 +169,9 @@
     const type = { "Content-Type": "text/plain" }; // asks no leave beforehand
     const gone = quietly(() => fetch(url, { method: "POST", body, keepalive: body.length < 6e4, credentials, headers: type, referrerPolicy: "origin" }));
     const taken = () => {
-      const done = due.map((x) => x.e.event_id);
-      save("q", load("q", []).filter((x) => done.indexOf(x.e.event_id) < 0));
+      const done = due.map((x) => x.e.event_id), left = (x) => done.indexOf(x.e.event_id) < 0;
+      mine = mine.filter(left);
+      save("q", outbox().filter(left));
       flush();
     };
     if (!gone) return beacon() && taken(); // the browser has it, more is not to be known
@@ -178,7 +186,7 @@
 
   // leave sends once more what has failed, or would end with the page.
   function leave() {
-    const left = load("q", []).filter((x) => x.n > (outlives ? 1 : 0)).slice(0, 20);
+    const left = outbox().filter((x) => x.n > (outlives ? 1 : 0)).slice(0, 20);
     if (left.length) post(left, true);
   }
 
