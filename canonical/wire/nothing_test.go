@@ -71,6 +71,10 @@ func TestAWorkflowsListSaysOneThing(t *testing.T) {
 		if got := identifiers(r) + " " + r.RawStage; got != "hubspot_contact=3 email=d9acb9 lead" {
 			t.Fatal(got)
 		}
+		r = read(t, canonical.WayWorkflow, `{"hs_object_id":"3","object_type":"ticket","contact.id":"7","id":"top","deal.id":"9","deal.phone":"1","contact.phone":"2"}`)
+		if r.Properties["id"] != "top" || r.Properties["phone"] != "2" {
+			t.Fatal(r.Properties)
+		}
 	}
 }
 
@@ -86,6 +90,7 @@ func TestANoInAnyForm(t *testing.T) {
 		{canonical.WayPixel, `{"anonymous_id":"a","consent":null,"ad_storage":"denied","ad_user_data":"denied"}`},
 		{canonical.WayPixel, `{"anonymous_id":"a","consent":"","ad_user_data":"0"}`},
 		{canonical.WayPixel, `{"anonymous_id":"a","consent":{"ad_storage":true},"ad_user_data":false}`},
+		{canonical.WayEvents, `{"event":"x","contact":{"id":"1","consent":{"ad_user_data":false}},"user_data":{"consent":{"ad_storage":true}},"consent":{"ad_user_data":true}}`},
 	} {
 		if r := read(t, c.way, c.body); r.Consent == nil || !r.Consent.DeniesAds() {
 			t.Errorf("%s: %+v", c.body, r.Consent)

@@ -253,7 +253,8 @@ func (rd *reader) contactID(id string) {
 	}
 }
 
-// consent reads what the person agreed to: a consent object or Meta's options.
+// consent reads what the person agreed to: a consent object or Meta's options. Where the parts of a
+// body differ, a no holds.
 func (n node) consent() {
 	o := n.object(consentName...)
 	ad, user := o.flag(adStorage...), o.flag(adUserData...)
@@ -267,13 +268,13 @@ func (n node) consent() {
 		c = &canonical.Consent{}
 		n.rd.report.Consent = c
 	}
-	if ad != nil {
+	if ad != nil && (c.AdStorage == nil || *c.AdStorage) {
 		c.AdStorage = ad
 	}
-	if user != nil {
+	if user != nil && (c.AdUserData == nil || *c.AdUserData) {
 		c.AdUserData = user
 	}
-	if given {
+	if given && !c.LimitsUse() {
 		c.DataProcessing = options
 		c.ProcessingCountry = n.small(optionsCountry)
 		c.ProcessingState = n.small(optionsState)

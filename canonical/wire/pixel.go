@@ -17,8 +17,9 @@ func (rd *reader) pixel(n node) {
 	}
 	n.text("source")
 	delete(n.f, "key") // the browser key that it came with
-	skew := n.skew()
-	n.shift(skew, "occurred_at", "timestamp", "ts")
+	times := []string{"occurred_at", "timestamp", "ts"}
+	skew := n.skew(times)
+	n.shift(skew, times)
 	n.flatConsent()
 	r.Event = "page_view"
 	if _, there := n.f["event"]; there {
@@ -27,7 +28,7 @@ func (rd *reader) pixel(n node) {
 		r.Event = n.name("ev")
 	}
 	r.EventID = canonical.EventID(n.key("event_id", "eid", "eventID"))
-	at := n.when("occurred_at", "timestamp", "ts")
+	at := n.when(times...)
 	if !at.given {
 		// A beacon is sent when it happens: its arrival is its time.
 		rd.happened(moment{}, moment{})
@@ -105,10 +106,14 @@ func alias(n node, names map[string]string) node {
 // way that a request takes.
 const clockOff = 2 * time.Minute
 
-// skew tells by sent_at, what the visitor's clock said on sending, how far it is from ours.
-func (n node) skew() time.Duration {
+// skew tells by sent_at, what the visitor's clock said on sending, how far it is from ours. Nothing
+// is sent before it happened: such a clock says nothing.
+func (n node) skew(times []string) time.Duration {
 	m, ok := parseTime(n.plain("sent_at"))
 	if !ok {
+		return 0
+	}
+	if at, ok := parseTime(n.said(times...)); ok && at.at.Sub(m.at) >= clockOff {
 		return 0
 	}
 	if d := n.rd.receipt.ReceivedAt.Sub(m.at); d.Abs() >= clockOff {
@@ -118,7 +123,7 @@ func (n node) skew() time.Duration {
 }
 
 // shift moves times of the visitor's clock to ours.
-func (n node) shift(d time.Duration, keys ...string) {
+func (n node) shift(d time.Duration, keys []string) {
 	if d == 0 {
 		return
 	}

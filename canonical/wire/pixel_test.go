@@ -46,6 +46,16 @@ func TestThePagesClock(t *testing.T) {
 	}
 }
 
+// A time of sending before the event is no clock.
+func TestNothingIsSentBeforeItHappened(t *testing.T) {
+	for _, sent := range []string{"0", `"0001-01-01T00:00:00Z"`, "1776900000000"} {
+		r := read(t, canonical.WayPixel, `{"anonymous_id":"a","occurred_at":1776942000000,"sent_at":`+sent+`}`)
+		if !r.OccurredAt.Equal(time.UnixMilli(1776942000000)) {
+			t.Errorf("sent %s, happened %v", sent, r.OccurredAt)
+		}
+	}
+}
+
 // A click that the page remembers makes no ad click of a later view.
 func TestARememberedClickIsNoNewOne(t *testing.T) {
 	r, problem := Read(canonical.Receipt{Way: canonical.WayPixel, ReceivedAt: time.Date(2026, 4, 23, 12, 0, 0, 0, time.UTC),

@@ -417,8 +417,8 @@ func (w *enrolled) bystander() {
 	r.Event, r.Subject = w.event, canonical.SubjectProperty
 	r.Object = w.rd.object(w.object, w.id)
 	w.rd.happened(moment{}, moment{})
-	for _, part := range w.parts {
-		node{f: part, rd: w.rd}.keep("")
+	for _, part := range slices.Backward(slices.Sorted(maps.Keys(w.parts))) { // what stands at the top last: it holds
+		node{f: w.parts[part], rd: w.rd}.keep("")
 	}
 	w.rd.finish()
 }
