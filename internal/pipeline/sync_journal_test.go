@@ -198,3 +198,35 @@ func TestTheJournalsEndIsNoGap(t *testing.T) {
 		}
 	})
 }
+
+// Of a file only what is of this portal, of a type that is read and of after the connection is told.
+func TestWhatOfAJournalsFileIsOurs(t *testing.T) {
+	connected := time.Now()
+	event := func(change func(*hubspotcrm.JournalEvent)) hubspotcrm.JournalEvent {
+		e := hubspotcrm.JournalEvent{Portal: 424242, At: connected.Add(time.Second), Action: "UPDATE", TypeID: "0-3", ID: "7", Properties: []hubspotcrm.JournalProperty{{Name: "dealstage", Value: "closedwon"}}}
+		change(&e)
+		return e
+	}
+	s := &Sync{Account: "hubspot", Portal: 424242}
+	for _, c := range []struct {
+		title  string
+		change func(*hubspotcrm.JournalEvent)
+		want   int
+	}{
+		{"ours", func(*hubspotcrm.JournalEvent) {}, 1},
+		{"of the moment of the connection", func(e *hubspotcrm.JournalEvent) { e.At = connected }, 1},
+		{"before the connection", func(e *hubspotcrm.JournalEvent) { e.At = connected.Add(-time.Millisecond) }, 0},
+		{"another portal's", func(e *hubspotcrm.JournalEvent) { e.Portal = 424243 }, 0},
+		{"of no portal", func(e *hubspotcrm.JournalEvent) { e.Portal = 0 }, 0},
+		{"somebody forgotten elsewhere", func(e *hubspotcrm.JournalEvent) { e.Portal, e.TypeID, e.Action = 1, "0-1", "GDPR_DELETE" }, 0},
+		{"somebody forgotten", func(e *hubspotcrm.JournalEvent) { e.TypeID, e.Action = "0-1", "GDPR_DELETE" }, 1},
+		{"a ticket", func(e *hubspotcrm.JournalEvent) { e.TypeID = "0-5" }, 0},
+		{"no id", func(e *hubspotcrm.JournalEvent) { e.ID = "x" }, 0},
+		{"an app's installation", func(e *hubspotcrm.JournalEvent) { e.Action = "APP_INSTALL" }, 0},
+	} {
+		got, err := s.journalTellings(t.Context(), hubspotcrm.JournalFile{Events: []hubspotcrm.JournalEvent{event(c.change)}}, connected)
+		if err != nil || len(got) != c.want {
+			t.Errorf("%s: %+v %v, want %d", c.title, got, err, c.want)
+		}
+	}
+}

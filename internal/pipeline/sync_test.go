@@ -390,3 +390,43 @@ func TestHowFarASyncIsDoesNotHoldTheLog(t *testing.T) {
 		}
 	})
 }
+
+// What happened before the account was connected is not pulled, by no pass and however far back
+// somebody has it look: it would be sent as new.
+func TestNothingOfBeforeTheConnectionIsPulled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := closedBureau(t, 12)
+		b.lose = func() bool { return true }
+		id, err := b.sim.Make(simulator.Made{Type: "contact", Properties: map[string]string{"email": "before@example.com", "lifecyclestage": "lead"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.post()
+		time.Sleep(time.Hour)
+		b.start()
+		defer func() { b.stop() }()
+		time.Sleep(time.Minute)
+		if err := b.sim.Set("contact", id, map[string]string{"lifecyclestage": "marketingqualifiedlead"}, simulator.Change{}); err != nil {
+			t.Fatal(err)
+		}
+		b.post()
+		time.Sleep(10 * time.Minute)
+		long := time.Now().AddDate(0, 0, -30)
+		if _, err := b.sync.Ask(t.Context(), "tester", &long); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		if p := b.reconcile(); p.Pulled > 1 {
+			t.Errorf("a pass pulled %v", p.Missing)
+		}
+		b.reconcile()
+		var told []string
+		for _, e := range b.sim.Received(simulator.Meta) {
+			told = append(told, e.EventName)
+		}
+		if !slices.Equal(told, []string{"QualifiedLead"}) {
+			t.Errorf("Meta was sent %v", told)
+		}
+	})
+}
