@@ -392,7 +392,8 @@ func TestHowFarASyncIsDoesNotHoldTheLog(t *testing.T) {
 }
 
 // What happened before the account was connected is not pulled, by no pass and however far back
-// somebody has it look: it would be sent as new.
+// somebody has it look: it would be sent as new. What happened after it is no history, whatever is
+// imported meanwhile.
 func TestNothingOfBeforeTheConnectionIsPulled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(24 * time.Hour)
@@ -412,6 +413,12 @@ func TestNothingOfBeforeTheConnectionIsPulled(t *testing.T) {
 		}
 		b.post()
 		time.Sleep(10 * time.Minute)
+		if _, err := b.sync.Import(t.Context(), "tester", 12); err != nil {
+			t.Fatal(err)
+		}
+		if im := b.imported(); im.Records["contact"] != 1 {
+			t.Errorf("the import is %+v", im)
+		}
 		long := time.Now().AddDate(0, 0, -30)
 		if _, err := b.sync.Ask(t.Context(), "tester", &long); err != nil {
 			t.Fatal(err)
@@ -429,4 +436,68 @@ func TestNothingOfBeforeTheConnectionIsPulled(t *testing.T) {
 			t.Errorf("Meta was sent %v", told)
 		}
 	})
+}
+
+// Each telling is of one change: that of its very time, else of one within a second that says the same.
+func TestWhatWasHeardOfAChange(t *testing.T) {
+	began := time.Now().Truncate(time.Millisecond)
+	version := func(ms int, value string) hubspotcrm.Version {
+		return hubspotcrm.Version{At: began.Add(time.Duration(ms) * time.Millisecond), Value: value}
+	}
+	told := func(ms int, value string) utterance {
+		v := &Heard{}
+		k := v.change("", "", "", "", "", began.Add(time.Duration(ms)*time.Millisecond), value)
+		return utterance{at: began.UnixMilli() + int64(ms), hash: [8]byte(k[len(k)-8:])}
+	}
+	for _, c := range []struct {
+		title    string
+		versions []hubspotcrm.Version
+		had      []utterance
+		want     string
+	}{
+		{"the same time", []hubspotcrm.Version{version(0, "lead")}, []utterance{told(0, "lead")}, "[]"},
+		{"a moment later", []hubspotcrm.Version{version(0, "lead")}, []utterance{told(900, "lead")}, "[]"},
+		{"a moment sooner", []hubspotcrm.Version{version(0, "lead")}, []utterance{told(-900, "lead")}, "[]"},
+		{"more than a moment", []hubspotcrm.Version{version(0, "lead")}, []utterance{told(1100, "lead")}, "[0 lead]"},
+		{"another value", []hubspotcrm.Version{version(0, "lead")}, []utterance{told(0, "customer")}, "[0 lead]"},
+		{"there and back, told once", []hubspotcrm.Version{version(0, "lead"), version(300, "mql"), version(600, "lead")}, []utterance{told(600, "lead")}, "[0 lead 300 mql]"},
+		{"there and back, told all", []hubspotcrm.Version{version(0, "lead"), version(300, "mql"), version(600, "lead")}, []utterance{told(10, "lead"), told(310, "mql"), told(610, "lead")}, "[]"},
+	} {
+		var got []any
+		for _, v := range unheard(c.versions, c.had) {
+			got = append(got, v.At.Sub(began).Milliseconds(), v.Value)
+		}
+		if s := fmt.Sprint(got); s != c.want {
+			t.Errorf("%s: missing are %s, want %s", c.title, s, c.want)
+		}
+	}
+}
+
+// What is pulled twice, by whichever process and way, is one receipt; another change is another.
+func TestWhatIsPulledTwiceIsOneReceipt(t *testing.T) {
+	s := &Sync{Account: "hubspot", Portal: 424242, Source: "app"}
+	lead, at := "lead", time.Now()
+	one := tellingOf("contact", "7", "lifecyclestage", hubspotcrm.Version{Value: lead, At: at})
+	id := s.receipt(one, canonical.PulledByReconcile).ID
+	time.Sleep(2 * time.Millisecond)
+	if again := s.receipt(one, canonical.PulledByJournal).ID; again != id {
+		t.Errorf("once more it is %s, and was %s", again, id)
+	}
+	seen := map[canonical.ReceiptID]string{id: "one"}
+	for title, other := range map[string]telling{
+		"another record":   tellingOf("contact", "8", "lifecyclestage", hubspotcrm.Version{Value: lead, At: at}),
+		"another type":     tellingOf("company", "7", "lifecyclestage", hubspotcrm.Version{Value: lead, At: at}),
+		"another property": tellingOf("contact", "7", "hs_lead_status", hubspotcrm.Version{Value: lead, At: at}),
+		"another value":    tellingOf("contact", "7", "lifecyclestage", hubspotcrm.Version{Value: "customer", At: at}),
+		"another time":     tellingOf("contact", "7", "lifecyclestage", hubspotcrm.Version{Value: lead, At: at.Add(time.Millisecond)}),
+		"a tie":            tieOf("contact", "7", "company", "9", at, false, false),
+		"a tie undone":     tieOf("contact", "7", "company", "9", at, true, false),
+		"another tie":      tieOf("contact", "7", "company", "10", at, false, false),
+	} {
+		id := s.receipt(other, canonical.PulledByReconcile).ID
+		if same, had := seen[id]; had {
+			t.Errorf("%s and %s are one receipt", title, same)
+		}
+		seen[id] = title
+	}
 }
