@@ -104,7 +104,8 @@ func (f *front) pixel(c *gin.Context, r *request) error {
 		return nil
 	}
 	in.items, in.batch = items, batch
-	if id := in.context["cookie"]; id != "" && !slices.ContainsFunc(items, func(it item) bool { return f.deniesStorage(in, it) }) {
+	// Renewing can wait for a smaller body: to read one for a no costs more than to keep it.
+	if id := in.context["cookie"]; id != "" && len(body) <= believed && !slices.ContainsFunc(items, func(it item) bool { return f.deniesStorage(in, it) }) {
 		site.setCookie(c, id)
 	}
 	return f.accept(c, r, in)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"golang.org/x/time/rate"
 )
 
@@ -158,6 +159,17 @@ func (f *front) keyAllowed(k Key) error {
 // sourceAllowed counts a request of a source whose caller is proven without a key of ours.
 func (f *front) sourceAllowed(name string) error {
 	return f.allowed(limitedSource, "source "+name, name, f.Sources[name].Rate)
+}
+
+// intakeAllowed counts a request whose caller find has not counted.
+func (f *front) intakeAllowed(c *gin.Context, r *request, in *intake) error {
+	switch {
+	case in.browser:
+		return f.visitorAllowed(c.Request, c.ClientIP(), r.key)
+	case r.key.Name == "" && in.bound != "":
+		return f.sourceAllowed(in.bound)
+	}
+	return nil
 }
 
 // visitorAllowed counts a request of a browser: first of its address, so that one visitor who

@@ -164,15 +164,8 @@ func (f *front) named(in *intake, raw []byte) (string, *Error) {
 // keep is the one receipt path: every good item becomes a receipt, all are appended at
 // once, and only then are there ids. ids[i] is "" for an item with a fault.
 func (f *front) keep(c *gin.Context, r *request, in *intake) ([]canonical.ReceiptID, error) {
-	switch {
-	case in.browser:
-		if err := f.visitorAllowed(c.Request, c.ClientIP(), r.key); err != nil {
-			return nil, err
-		}
-	case r.key.Name == "" && in.bound != "":
-		if err := f.sourceAllowed(in.bound); err != nil {
-			return nil, err
-		}
+	if err := f.intakeAllowed(c, r, in); err != nil {
+		return nil, err
 	}
 	now := f.Now().UTC().Truncate(time.Microsecond)
 	ids := make([]canonical.ReceiptID, len(in.items))
@@ -241,6 +234,9 @@ func (f *front) accept(c *gin.Context, r *request, in *intake) error {
 	if dry, err := wantsDryRun(c.Request); err != nil {
 		return err
 	} else if dry {
+		if err := f.intakeAllowed(c, r, in); err != nil {
+			return err
+		}
 		return f.dryRun(c, r, in)
 	}
 	ids, err := f.keep(c, r, in)
