@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,8 +89,13 @@ func TestBacklogForgetsWhatItCannotAsk(t *testing.T) {
 		if err := l.Ensure(t.Context(), topics.Wanted(1, time.Hour, time.Hour)...); err != nil {
 			t.Fatal(err)
 		}
-		var broken error
-		b := &Backlog{Log: l, Groups: []eventlog.Group{{Name: "resolve", Topics: []string{topics.Inbound}}}, Size: func(context.Context) (int64, int64, error) { return 0, 0, broken }}
+		var away atomic.Bool
+		b := &Backlog{Log: l, Groups: []eventlog.Group{{Name: "resolve", Topics: []string{topics.Inbound}}}, Size: func(context.Context) (int64, int64, error) {
+			if away.Load() {
+				return 0, 0, errors.New("away")
+			}
+			return 0, 0, nil
+		}}
 		b.Register(prometheus.NewRegistry())
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
@@ -98,7 +104,7 @@ func TestBacklogForgetsWhatItCannotAsk(t *testing.T) {
 		if n := testutil.CollectAndCount(b.records); n != 1 {
 			t.Errorf("%d figures", n)
 		}
-		broken = errors.New("away")
+		away.Store(true)
 		time.Sleep(backlogEvery)
 		if n := testutil.CollectAndCount(b.records); n != 0 {
 			t.Errorf("%d figures of a log that is away", n)
