@@ -102,6 +102,11 @@ func TestRecords(t *testing.T) {
 	if a, b := apply(t, m, tied("contact", "deal", "", false), crm()), apply(t, m, tied("deal", "contact", "", false), crm()); a.ID != b.ID {
 		t.Error("the two ends of one tie give two events")
 	}
+	pulled := crm() // since when a tie is there that was found, nobody knows
+	pulled.Pull(canonical.PulledByReconcile)
+	if got := m.Apply(tied("contact", "deal", "", false), pulled); got.Event != nil || got.Quarantine != nil {
+		t.Errorf("a tie that was found became %+v", got)
+	}
 	if got := m.Apply(property("contact", "demo_requested_at", "test"), crm()); got.Event == nil || got.Event.Ignored != "trial" {
 		t.Errorf("%+v", got)
 	}

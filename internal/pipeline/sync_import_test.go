@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"tributary/canonical"
 	"tributary/destinations/simulator"
 	"tributary/internal/eventlog"
+	"tributary/internal/hubspotcrm"
 )
 
 // imported waits until the import is over.
@@ -115,4 +117,46 @@ func TestThePastIsImportedAsHistory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// More records than a page holds, also of one and the same millisecond: each is listed, and an import
+// that goes on page by page brings in each once.
+func TestNoRecordIsLostBetweenPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := closedBureau(t, 14)
+		began := time.Now()
+		for i, n := range []int{30, 430, 210, 5} { // at one time each
+			for k := range n {
+				if _, err := b.sim.Make(simulator.Made{Change: simulator.Change{At: began.Add(time.Duration(i) * time.Millisecond)}, Type: "contact",
+					Properties: map[string]string{"email": fmt.Sprintf("p%d-%d@example.com", i, k), "lifecyclestage": "lead"}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		b.sim.Webhooks("https://in.example.com/")
+		time.Sleep(time.Hour)
+		b.start()
+		defer func() { b.stop() }()
+		listed := map[string]bool{}
+		if err := b.sync.CRM.Modified(t.Context(), "contact", began, "", func(found []hubspotcrm.Record, _ time.Time, _ string) error {
+			for _, r := range found {
+				listed[r.ID] = true
+			}
+			return nil
+		}); err != nil || len(listed) != 675 {
+			t.Errorf("%d of 675 are listed: %v", len(listed), err)
+		}
+		if _, err := b.sync.Import(t.Context(), "tester", 1); err != nil {
+			t.Fatal(err)
+		}
+		b.imported()
+		made := map[string]int{}
+		for _, rc := range read[canonical.Receipt](t, b.log, topics.Inbound, eventlog.TypeReceipt) {
+			made[string(rc.ID)]++
+		}
+		if events := b.events(); len(events) != 675 || len(made) != 2*675 {
+			t.Errorf("the import came to %d receipts and %d events, want %d and 675", len(made), len(events), 2*675)
+		}
+	})
 }

@@ -501,3 +501,23 @@ func TestWhatIsPulledTwiceIsOneReceipt(t *testing.T) {
 		seen[id] = title
 	}
 }
+
+// A pass looks a day further back than the last one ended: the search index lags.
+func TestPassesOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := newBureau(t, 13)
+		defer func() { b.stop() }()
+		var last canonical.CRMPass
+		for i := range 3 {
+			p := b.reconcile()
+			if i == 2 && !p.From.Equal(last.To.Add(-24*time.Hour)) {
+				t.Errorf("after a pass up to %v one begins at %v", last.To, p.From)
+			}
+			last = p
+			b.stop()
+			time.Sleep(40 * time.Hour)
+			b.start()
+		}
+	})
+}
