@@ -113,6 +113,7 @@ type syncing struct {
 	*Sync
 	claim  eventlog.Claim
 	wait   time.Duration // after a failure
+	failed time.Time     // when the last one was
 	resume time.Time
 	pruned time.Time
 
@@ -134,8 +135,8 @@ func (w *syncing) turn(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err = w.turnJournal(ctx, &state, now); err == nil && now.Before(w.resume) {
-		return nil
+	if err = w.turnJournal(ctx, &state, now); err == nil && now.Before(w.resume) && (state.Asked == nil || state.Asked.At.Before(w.failed)) {
+		return nil // somebody who asks now may have mended it
 	}
 	if err == nil {
 		err = w.due(ctx, state, now)
@@ -160,7 +161,7 @@ func (w *syncing) turn(ctx context.Context) error {
 			what = "the token or its scopes must be mended"
 		}
 	}
-	w.resume = now.Add(after)
+	w.failed, w.resume = time.Now().UTC(), now.Add(after)
 	err = fmt.Errorf("%w; what no webhook told is not found meanwhile, and %s", err, what)
 	w.Health.Set(w.health(), err)
 	w.Metrics.syncFailed(w.Account)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -518,6 +519,41 @@ func TestPassesOverlap(t *testing.T) {
 			b.stop()
 			time.Sleep(40 * time.Hour)
 			b.start()
+		}
+	})
+}
+
+// A pass that fails is tried again later and later; whoever has mended what it names and asks for
+// one has it at once.
+func TestWhoAsksAfterAFailureDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(24 * time.Hour)
+		b := closedBureau(t, 15)
+		var mended atomic.Bool
+		b.with = func(s *Sync) {
+			s.Every = time.Minute
+			s.CRM.(*hubspotcrm.Client).Token = func(context.Context) (string, error) {
+				if mended.Load() {
+					return "pat-test", nil
+				}
+				return "pat-rotated", nil
+			}
+		}
+		b.start()
+		defer func() { b.stop() }()
+		time.Sleep(time.Hour)
+		settle()
+		if got := b.sync.Health.Degraded(); len(got) != 1 || !strings.Contains(got[0], "sync hubspot") {
+			t.Fatalf("degraded are %v", got)
+		}
+		mended.Store(true)
+		if _, err := b.sync.Ask(t.Context(), "tester", nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		settle()
+		if state, err := b.sync.State(t.Context()); err != nil || state.Asked != nil || state.Pass == nil || len(b.sync.Health.Degraded()) > 0 {
+			t.Errorf("after asking: %+v %v, degraded are %v", state.Pass, err, b.sync.Health.Degraded())
 		}
 	})
 }
