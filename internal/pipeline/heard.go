@@ -22,15 +22,12 @@ import (
 // compared with it: a local view of inbound kept in Pebble. It holds ids, names of properties
 // and hashes of values, and nobody's data.
 type Heard struct {
+	reached
 	db     *pebble.DB
 	prefix []byte
 	notice func(canonical.Receipt) (wire.Notice, bool)
 
 	folding sync.Mutex // two partitions may tell of one record
-
-	mu      sync.Mutex
-	next    map[int]int64
-	changed chan struct{}
 }
 
 // The kinds of keys: of changes with a time, of what holds last, and of where to read on.
@@ -52,7 +49,7 @@ const prunedAtOnce = 4 << 20
 // OpenHeard opens the view kept in db under prefix. notice reads a receipt by the
 // configuration.
 func OpenHeard(db *pebble.DB, prefix string, notice func(canonical.Receipt) (wire.Notice, bool)) (*Heard, error) {
-	v := &Heard{db: db, prefix: []byte(prefix), notice: notice, next: map[int]int64{}, changed: make(chan struct{})}
+	v := &Heard{reached: newReached(), db: db, prefix: []byte(prefix), notice: notice}
 	return v, v.each(v.key(heardNext, ""), func(k, b []byte) error {
 		var p int
 		if _, err := fmt.Sscanf(string(k), "%d", &p); err != nil {
@@ -80,13 +77,6 @@ func (v *Heard) each(prefix []byte, visit func(key, value []byte) error) error {
 		}
 	}
 	return it.Error()
-}
-
-// Next is the offset to read next from a partition of inbound.
-func (v *Heard) Next(partition int) int64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.next[partition]
 }
 
 var ofHubSpot = []byte(`"way":"` + string(canonical.WayHubSpot) + `"`)
@@ -128,11 +118,7 @@ func (v *Heard) Apply(records []eventlog.Record) error {
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return fmt.Errorf("write what was heard: %w", err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.next[last.Partition] = last.Offset + 1
-	close(v.changed)
-	v.changed = make(chan struct{})
+	v.to(last.Partition, last.Offset+1)
 	return nil
 }
 
@@ -389,36 +375,11 @@ func (v *Heard) Prune(now time.Time) error {
 // skip moves the view past what the log no longer holds: what was told there may be pulled
 // again, and comes to observations.
 func (v *Heard) skip(partition int, first int64) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.next[partition] = first
-	close(v.changed)
-	v.changed = make(chan struct{})
+	v.to(partition, first)
 	return v.db.Set(v.key(heardNext, fmt.Sprint(partition)), binary.BigEndian.AppendUint64(nil, uint64(first)), pebble.NoSync)
 }
 
 // FollowHeard keeps the view at the end of inbound until ctx ends.
 func FollowHeard(ctx context.Context, log eventlog.Log, topic string, v *Heard) error {
 	return Follow(ctx, log, topic, v, func(_ context.Context, partition int, first int64) error { return v.skip(partition, first) })
-}
-
-// Wait returns once everything below the end offsets given is folded.
-func (v *Heard) Wait(ctx context.Context, end []int64) error {
-	for {
-		v.mu.Lock()
-		done := true
-		for p, e := range end {
-			done = done && v.next[p] >= e
-		}
-		changed := v.changed
-		v.mu.Unlock()
-		if done {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("what was heard has not reached the end of inbound: %w", ctx.Err())
-		}
-	}
 }

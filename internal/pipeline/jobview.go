@@ -23,14 +23,13 @@ var ErrNoJob = errors.New("no such replay")
 // again from what the log holds: every job that is not over, since the jobs' group holds
 // the log there. Older ones are in the warehouse.
 type JobView struct {
+	reached
 	db     *pebble.DB
 	prefix []byte
 
-	mu      sync.Mutex
-	next    map[int]int64
-	open    map[string]KeptJob // not over, by id
-	mine    map[string]bool    // by stamp, of records this process wrote: whether they hold
-	changed chan struct{}
+	mu   sync.Mutex
+	open map[string]KeptJob // not over, by id
+	mine map[string]bool    // by stamp, of records this process wrote: whether they hold
 }
 
 // A KeptJob is a job with the place of the record that the log must hold for it.
@@ -41,7 +40,7 @@ type KeptJob struct {
 
 // OpenJobView opens the view kept in db under prefix.
 func OpenJobView(db *pebble.DB, prefix string) (*JobView, error) {
-	v := &JobView{db: db, prefix: []byte(prefix), next: map[int]int64{}, open: map[string]KeptJob{}, mine: map[string]bool{}, changed: make(chan struct{})}
+	v := &JobView{reached: newReached(), db: db, prefix: []byte(prefix), open: map[string]KeptJob{}, mine: map[string]bool{}}
 	it, err := db.NewIter(bounds(v.key("o", "")))
 	if err != nil {
 		return nil, err
@@ -67,13 +66,6 @@ func OpenJobView(db *pebble.DB, prefix string) (*JobView, error) {
 
 func (v *JobView) key(kind, rest string) []byte {
 	return append(append([]byte(nil), v.prefix...), kind+"\x00"+rest...)
-}
-
-// Next is the offset to read next from a partition of replays.
-func (v *JobView) Next(partition int) int64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.next[partition]
 }
 
 // Apply folds the jobs among records of one partition, in order.
@@ -139,9 +131,7 @@ func (v *JobView) Apply(records []eventlog.Record) error {
 			v.mine[stamp] = true
 		}
 	}
-	v.next[last.Partition] = last.Offset + 1
-	close(v.changed)
-	v.changed = make(chan struct{})
+	v.to(last.Partition, last.Offset+1)
 	return nil
 }
 
@@ -163,38 +153,13 @@ func (v *JobView) held(stamp string) bool {
 
 // skip moves the view past what the log no longer holds.
 func (v *JobView) skip(partition int, first int64) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.next[partition] = first
-	close(v.changed)
-	v.changed = make(chan struct{})
+	v.to(partition, first)
 	return v.db.Set(v.key("o", fmt.Sprint(partition)), binary.BigEndian.AppendUint64(nil, uint64(first)), pebble.NoSync)
 }
 
 // FollowJobs keeps the view at the end of replays until ctx ends.
 func FollowJobs(ctx context.Context, log eventlog.Log, topic string, v *JobView) error {
 	return Follow(ctx, log, topic, v, func(_ context.Context, partition int, first int64) error { return v.skip(partition, first) })
-}
-
-// Wait returns once everything below the end offsets given is folded.
-func (v *JobView) Wait(ctx context.Context, end []int64) error {
-	for {
-		v.mu.Lock()
-		done := true
-		for p, e := range end {
-			done = done && v.next[p] >= e
-		}
-		changed := v.changed
-		v.mu.Unlock()
-		if done {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // Job gives a job as it stands; ErrNoJob.
