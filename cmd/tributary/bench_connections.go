@@ -57,7 +57,7 @@ type connectionsReport struct {
 func benchConnections(ctx context.Context, n int) (r connectionsReport, err error) {
 	c := config.Default().HTTP
 	c.Limits.Connections = n + 16
-	if hold, why := holdable(c.Limits.Connections); hold < n {
+	if hold, why := holdable(c.Limits.Connections, openFiles()); hold < n {
 		return r, why
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

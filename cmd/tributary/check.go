@@ -38,7 +38,7 @@ func checkCommand(o *options) *cobra.Command {
 			}
 			k := checker{w: c.OutOrStdout()}
 			k.say("ok", "configuration %s, mapping %s", o.config, m.Version())
-			if _, err := holdable(cfg.HTTP.Limits.Connections); err != nil {
+			if _, err := holdable(cfg.HTTP.Limits.Connections, openFiles()); err != nil {
 				k.say("warn", "%v", err)
 			}
 			k.engines(c.Context(), cfg)

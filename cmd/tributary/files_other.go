@@ -2,4 +2,6 @@
 
 package main
 
-func openFiles() (n uint64, known bool) { return 0, false }
+import "math"
+
+func openFiles() uint64 { return math.MaxUint64 }

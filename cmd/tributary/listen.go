@@ -28,7 +28,7 @@ func listen(ctx context.Context, c config.HTTP, l net.Listener, h http.Handler) 
 		// Whoever shows no certificate is let through to the ways in that ask for something else.
 		s.TLSConfig = &tls.Config{ClientCAs: authorities, ClientAuth: tls.VerifyClientCertIfGiven}
 	}
-	connections, _ := holdable(c.Limits.Connections)
+	connections, _ := holdable(c.Limits.Connections, openFiles())
 	l = netutil.LimitListener(l, connections) // more wait to be accepted
 	done := make(chan error, 1)
 	go func() {
@@ -58,11 +58,10 @@ const maxHeaderBytes = 64 << 10
 // segments, local state, engines and requests to vendors.
 const otherFiles = 1000
 
-// holdable is how many of so many connections the system lets this process hold beside its own
-// files, and where those are fewer, what to do. Go raises the soft limit to the hard one by itself.
-func holdable(connections int) (int, error) {
-	limit, known := openFiles()
-	if !known || limit >= uint64(connections)+otherFiles {
+// holdable is how many of so many connections a process that may open limit files holds beside its
+// own, and where those are fewer, what to do. Go raises the soft limit to the hard one by itself.
+func holdable(connections int, limit uint64) (int, error) {
+	if limit >= uint64(connections)+otherFiles {
 		return connections, nil
 	}
 	hold := max(int(limit)-otherFiles, int(limit)/2)

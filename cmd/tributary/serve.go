@@ -76,7 +76,7 @@ func serve(ctx context.Context, cfg config.Config, logger *slog.Logger, ready fu
 	if err := r.start(ctx, g); err != nil {
 		return errors.Join(err, stopGroup(g))
 	}
-	if _, err := holdable(cfg.HTTP.Limits.Connections); err != nil {
+	if _, err := holdable(cfg.HTTP.Limits.Connections, openFiles()); err != nil {
 		logger.Warn(err.Error())
 	}
 	g.Go(func() error { return listen(ctx, cfg.HTTP, listener, handler) })
