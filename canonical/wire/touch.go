@@ -65,25 +65,7 @@ func (rd *reader) fbc(v string) {
 // campaign reads UTM values, ad ids and click ids of one object: the top level of a
 // browser event, or campaign and custom_data.
 func (n node) campaign(t *canonical.Touch) {
-	set := func(to *string, keys ...string) {
-		if v := n.text(keys...); v != "" && *to == "" {
-			*to = v
-		}
-	}
-	set(&t.Source, utmSource...)
-	set(&t.Medium, utmMedium...)
-	set(&t.Campaign, utmCampaign...)
-	set(&t.Term, utmTerm...)
-	set(&t.Content, utmContent...)
-	set(&t.CampaignID, campaignID...)
-	set(&t.AdSet, adSetID...)
-	set(&t.Ad, adID...)
-	for _, s := range clickSchemes {
-		if v := n.key(string(s)); v != "" {
-			n.rd.click(s, v, time.Time{})
-			n.rd.landed = append(n.rd.landed, s)
-		}
-	}
+	n.rd.told(t, n.text, n.key)
 }
 
 // query reads the same from a page's URL, which says less than what was named outright.
@@ -94,23 +76,33 @@ func (rd *reader) query(t *canonical.Touch, page string) {
 	}
 	t.Page = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 	q := u.Query()
-	set := func(to *string, keys ...string) {
-		for _, k := range keys {
-			if v := strings.TrimSpace(q.Get(k)); v != "" && *to == "" {
-				*to = v
+	first := func(names ...string) string {
+		for _, name := range names {
+			if v := strings.TrimSpace(q.Get(name)); v != "" {
+				return v
 			}
 		}
+		return ""
 	}
-	set(&t.Source, utmSource...)
-	set(&t.Medium, utmMedium...)
-	set(&t.Campaign, utmCampaign...)
-	set(&t.Term, utmTerm...)
-	set(&t.Content, utmContent...)
-	set(&t.CampaignID, campaignID...)
-	set(&t.AdSet, adSetID...)
-	set(&t.Ad, adID...)
+	rd.told(t, first, first)
+}
+
+// told fills in what a touch does not say yet: text gives the first value under some names, id
+// that of an identifier.
+func (rd *reader) told(t *canonical.Touch, text, id func(names ...string) string) {
+	for _, f := range []struct {
+		to    *string
+		names []string
+	}{
+		{&t.Source, utmSource}, {&t.Medium, utmMedium}, {&t.Campaign, utmCampaign}, {&t.Term, utmTerm}, {&t.Content, utmContent},
+		{&t.CampaignID, campaignID}, {&t.AdSet, adSetID}, {&t.Ad, adID},
+	} {
+		if v := text(f.names...); v != "" && *f.to == "" {
+			*f.to = v
+		}
+	}
 	for _, s := range clickSchemes {
-		if v := strings.TrimSpace(q.Get(string(s))); v != "" {
+		if v := id(string(s)); v != "" {
 			rd.click(s, v, time.Time{})
 			rd.landed = append(rd.landed, s)
 		}
