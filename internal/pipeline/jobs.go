@@ -143,7 +143,7 @@ func (s *Jobs) Cancel(ctx context.Context, id, who, why string) (canonical.Repla
 
 // Job gives a job as the end of the log says.
 func (s *Jobs) Job(ctx context.Context, id string) (canonical.ReplayJob, error) {
-	if err := s.caughtUp(ctx); err != nil {
+	if err := s.View.caughtUp(ctx, s.Log, s.Topics.Replays); err != nil {
 		return canonical.ReplayJob{}, err
 	}
 	return s.View.Job(id)
@@ -151,23 +151,10 @@ func (s *Jobs) Job(ctx context.Context, id string) (canonical.ReplayJob, error) 
 
 // List gives up to limit jobs, the newest first, made before the one named ("": all).
 func (s *Jobs) List(ctx context.Context, after string, limit int) ([]canonical.ReplayJob, error) {
-	if err := s.caughtUp(ctx); err != nil {
+	if err := s.View.caughtUp(ctx, s.Log, s.Topics.Replays); err != nil {
 		return nil, err
 	}
 	return s.View.Jobs(after, limit)
-}
-
-func (s *Jobs) caughtUp(ctx context.Context) error {
-	_, end, err := s.Log.Bounds(ctx, s.Topics.Replays)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := s.View.Wait(ctx, end); err != nil {
-		return fmt.Errorf("the view of jobs has not reached the end of %s: %w", s.Topics.Replays, err)
-	}
-	return nil
 }
 
 // change makes one change of a job; where another came first, it is made on top of that.
@@ -215,7 +202,7 @@ func (s *Jobs) Run(ctx context.Context) error {
 
 // own works for one generation: a goroutine for each job that has something to do.
 func (s *Jobs) own(ctx context.Context, claim eventlog.Claim) error {
-	if err := s.caughtUp(ctx); err != nil {
+	if err := s.View.caughtUp(ctx, s.Log, s.Topics.Replays); err != nil {
 		return err
 	}
 	o := &owner{Jobs: s, claim: claim, pace: rate.NewLimiter(rate.Limit(s.PerSecond), max(s.PerSecond, 1)), working: map[string]context.CancelFunc{}}
@@ -232,7 +219,7 @@ func (s *Jobs) own(ctx context.Context, claim eventlog.Claim) error {
 			polled[r.Partition] = r.Offset + 1
 		}
 		if len(records) > 0 {
-			if err := s.caughtUp(ctx); err != nil {
+			if err := s.View.caughtUp(ctx, s.Log, s.Topics.Replays); err != nil {
 				return err
 			}
 		}

@@ -162,6 +162,20 @@ func FollowJobs(ctx context.Context, log eventlog.Log, topic string, v *JobView)
 	return Follow(ctx, log, topic, v, func(_ context.Context, partition int, first int64) error { return v.skip(partition, first) })
 }
 
+// caughtUp waits until the view has folded all that its topic held when it was asked.
+func (v *JobView) caughtUp(ctx context.Context, log eventlog.Log, topic string) error {
+	_, end, err := log.Bounds(ctx, topic)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := v.Wait(ctx, end); err != nil {
+		return fmt.Errorf("the view of %s has not reached its end: %w", topic, err)
+	}
+	return nil
+}
+
 // Job gives a job as it stands; ErrNoJob.
 func (v *JobView) Job(id string) (canonical.ReplayJob, error) {
 	k, had, err := load[KeptJob](v.db, v.key("j", id))

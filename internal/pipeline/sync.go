@@ -198,7 +198,7 @@ var errSuperseded = errors.New("another record of the account came first")
 
 // state gives how far the account is, and begins where nobody has.
 func (s *Sync) state(ctx context.Context) (canonical.CRMSync, error) {
-	if err := s.caughtUp(ctx); err != nil {
+	if err := s.View.caughtUp(ctx, s.Log, s.Topics.Replays); err != nil {
 		return canonical.CRMSync{}, err
 	}
 	k, had, err := s.View.Sync(s.Account)
@@ -222,19 +222,6 @@ func (s *Sync) state(ctx context.Context) (canonical.CRMSync, error) {
 	}
 	k, _, err = s.View.Sync(s.Account)
 	return k.State, err
-}
-
-func (s *Sync) caughtUp(ctx context.Context) error {
-	_, end, err := s.Log.Bounds(ctx, s.Topics.Replays)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := s.View.Wait(ctx, end); err != nil {
-		return fmt.Errorf("the view of %s has not reached its end: %w", s.Topics.Replays, err)
-	}
-	return nil
 }
 
 // hearAll brings what was heard to the end of inbound.

@@ -45,21 +45,7 @@ func TestTheJournalTellsAll(t *testing.T) {
 		b.start()
 		time.Sleep(5 * time.Minute)
 		settle()
-		check := func(when string) {
-			t.Helper()
-			if lacks, extra := differ(b.conversions(), wantConversions); len(lacks)+len(extra) > 0 {
-				t.Errorf("%s Meta lacks %v and has %v besides", when, lacks, extra)
-			}
-			for k, n := range b.conversions() {
-				if n > 1 {
-					t.Errorf("%s Meta has %s %d times", when, k, n)
-				}
-			}
-			if lacks, extra := differ(b.events(), want); len(lacks)+len(extra) > 0 {
-				t.Errorf("%s lacking are the events %v, and there are %v besides", when, lacks, extra)
-			}
-		}
-		check("by the journal")
+		b.same("by the journal", want, wantConversions)
 		state, err := b.sync.State(t.Context())
 		if err != nil || state.Journal == nil || state.Journal.Files < 3 || state.Journal.Gaps != 0 {
 			t.Fatalf("%+v %v", state.Journal, err)

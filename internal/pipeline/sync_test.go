@@ -281,6 +281,23 @@ func (b *bureau) conversions() map[string]int {
 	return out
 }
 
+// same compares events and conversions with those of the run in which nothing was lost; nothing
+// was sent twice.
+func (b *bureau) same(when string, events, conversions map[string]int) {
+	b.t.Helper()
+	if lacks, extra := differ(b.conversions(), conversions); len(lacks)+len(extra) > 0 {
+		b.t.Errorf("%s Meta lacks %v and has %v besides", when, lacks, extra)
+	}
+	for k, n := range b.conversions() {
+		if n > 1 {
+			b.t.Errorf("%s Meta has %s %d times", when, k, n)
+		}
+	}
+	if lacks, extra := differ(b.events(), events); len(lacks)+len(extra) > 0 {
+		b.t.Errorf("%s lacking are the events %v, and there are %v besides", when, lacks, extra)
+	}
+}
+
 func differ(got, want map[string]int) (lacks, extra []string) {
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		if got[k] == 0 {
@@ -327,28 +344,14 @@ func TestWhatNoWebhookToldIsPulled(t *testing.T) {
 				before, _ := differ(b.conversions(), wantConversions)
 				p := b.reconcile()
 				t.Logf("of %d webhooks %d were lost, which cost %d of %d conversions; the pass looked at %v and pulled %d: %v", b.sent, lost, len(before), len(wantConversions), p.Looked, p.Pulled, p.Missing)
-				check := func(when string) {
-					t.Helper()
-					if lacks, extra := differ(b.conversions(), wantConversions); len(lacks)+len(extra) > 0 {
-						t.Errorf("%s Meta lacks %v and has %v besides", when, lacks, extra)
-					}
-					for k, n := range b.conversions() {
-						if n > 1 {
-							t.Errorf("%s Meta has %s %d times", when, k, n)
-						}
-					}
-					if lacks, extra := differ(b.events(), want); len(lacks)+len(extra) > 0 {
-						t.Errorf("%s lacking are the events %v, and there are %v besides", when, lacks, extra)
-					}
-				}
-				check("after one pass")
+				b.same("after one pass", want, wantConversions)
 				if p := b.reconcile(); p.Pulled != 0 {
 					t.Errorf("a second pass pulled %v", p.Missing)
 				}
 				post(t, b.log, b.late...)
 				time.Sleep(time.Minute)
 				settle()
-				check("when the lost ones came after all")
+				b.same("when the lost ones came after all", want, wantConversions)
 			})
 		})
 	}
