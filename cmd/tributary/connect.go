@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"tributary/destinations/catalog"
 	"tributary/destinations/delivery"
 	"tributary/internal/config"
+	"tributary/internal/hubspotcrm"
 )
 
 func connectCommand(o *options) *cobra.Command {
@@ -52,7 +54,7 @@ func connectHubSpotCommand(o *options) *cobra.Command {
 	f.StringVar(&q.token, "token", "", "where the access token stands, env:NAME or file:PATH (default: asked for)")
 	f.StringVar(&q.clientSecret, "client-secret", "", "where the app's client secret stands, env:NAME or file:PATH (default: asked for)")
 	f.StringVar(&q.publicURL, "public-url", "", "the address by which HubSpot reaches this router, such as https://in.example.com (default: http.public_url, else asked for)")
-	f.StringVar(&q.baseURL, "base-url", "", "where HubSpot's API answers, for a simulator (default: "+hubspotHost+")")
+	f.StringVar(&q.baseURL, "base-url", "", "where HubSpot's API answers, for a simulator (default: "+hubspotcrm.Host+")")
 	f.BoolVar(&q.write, "write", false, "write the lines into the configuration file; without it they are printed")
 	return c
 }
@@ -72,20 +74,16 @@ func (q *connection) run(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	base := q.baseURL
-	if base == "" {
-		base = hubspotHost
-	}
-	look := hubspotLook{base: base, http: delivery.NewClient(q.baseURL != "")}
-	portal, err := look.portal(ctx, token)
+	look := hubspotcrm.Look{BaseURL: cmp.Or(q.baseURL, hubspotcrm.Host), HTTP: delivery.NewClient(q.baseURL != "")}
+	portal, err := look.Portal(ctx, token)
 	if err != nil {
 		return wrong(fmt.Errorf("%w: %s", err, privateApps("app.hubspot.com", 0, 0)))
 	}
-	info, err := look.private(ctx, token)
-	if err != nil && !errors.Is(err, errNoSuchToken) {
+	info, err := look.Private(ctx, token)
+	if err != nil && !errors.Is(err, hubspotcrm.ErrNoSuchToken) {
 		return wrong(err)
 	}
-	fmt.Fprintf(q.out, "portal %d, %s, %s\n", portal.Portal, words([]string{first(portal.Tier, "limits not told"), first(portal.TimeZone, "no time zone")}), first(portal.Currency, "no currency"))
+	fmt.Fprintf(q.out, "portal %d, %s, %s\n", portal.Portal, words([]string{cmp.Or(portal.Tier, "limits not told"), cmp.Or(portal.TimeZone, "no time zone")}), cmp.Or(portal.Currency, "no currency"))
 	if _, err := q.secret(&q.clientSecret, "Client secret of the same app (Auth, below the token): ", dir, q.source+".secret"); err != nil {
 		return err
 	}
@@ -94,7 +92,7 @@ func (q *connection) run(ctx context.Context, path string) error {
 			return err
 		}
 	}
-	public := strings.TrimSuffix(first(q.publicURL, cfg.HTTP.PublicURL), "/")
+	public := strings.TrimSuffix(cmp.Or(q.publicURL, cfg.HTTP.PublicURL), "/")
 	if !strings.HasPrefix(public, "https://") {
 		return wrong(fmt.Errorf("the public address is %q, and HubSpot sends to https only", public))
 	}
@@ -103,8 +101,8 @@ func (q *connection) run(ctx context.Context, path string) error {
 	}
 	target := public + "/v1/ingest/hubspot/" + q.source
 	fmt.Fprintf(q.out, "\nin HubSpot, %s:\n  Webhooks, Target URL: %s\n  Webhooks, Create subscription, and activate:\n    %s\n  in a workflow, Send a webhook: %s/workflow, Include request signature in header, App ID %d\n",
-		privateApps(portal.UI, portal.Portal, info.App), target, strings.Join(hubspotSubscriptions(), "\n    "), target, info.App)
-	if missing := notIn([]string{"crm.objects.contacts.read", "crm.objects.companies.read", "crm.objects.deals.read"}, info.Scopes); info.Kind != "" && len(missing) > 0 {
+		privateApps(portal.UI, portal.Portal, info.App), target, strings.Join(hubspotcrm.Subscriptions(), "\n    "), target, info.App)
+	if missing := hubspotcrm.Missing([]string{"crm.objects.contacts.read", "crm.objects.companies.read", "crm.objects.deals.read"}, info.Scopes); info.Kind != "" && len(missing) > 0 {
 		fmt.Fprintf(q.out, "  Scopes: add %s\n", words(missing))
 	}
 	_, err = fmt.Fprintf(q.out, "\nthen: tributary check hubspot %s -c %s\n", q.account, path)
@@ -112,15 +110,6 @@ func (q *connection) run(ctx context.Context, path string) error {
 }
 
 func hasKey[V any](m map[string]V, k string) bool { _, ok := m[k]; return ok }
-
-func first(vs ...string) string {
-	for _, v := range vs {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
 
 // ask reads one line.
 func (q *connection) ask(question string) (string, error) {
@@ -166,7 +155,7 @@ func (q *connection) secret(at *string, question, dir, name string) (string, err
 }
 
 // lines writes or prints what the configuration needs.
-func (q *connection) lines(path string, cfg config.Config, p portalInfo, public string) error {
+func (q *connection) lines(path string, cfg config.Config, p hubspotcrm.PortalInfo, public string) error {
 	account := []string{"kind: hubspot", "token: " + q.token, fmt.Sprintf("portal_id: %d", p.Portal)}
 	if q.baseURL != "" {
 		account = append(account, "base_url: "+q.baseURL)

@@ -14,6 +14,7 @@ import (
 	"tributary/destinations/catalog"
 	"tributary/destinations/delivery"
 	"tributary/internal/config"
+	"tributary/internal/hubspotcrm"
 )
 
 // checkHubSpotCommand looks at both sides of a connection to HubSpot.
@@ -63,13 +64,13 @@ type hubspotChecker struct {
 
 func (k *hubspotChecker) account(ctx context.Context, name string) {
 	a := k.cfg.Accounts[name]
-	look := hubspotLook{base: baseOf(a), http: delivery.NewClient(a.BaseURL != "")}
+	look := hubspotcrm.Look{BaseURL: crmURL(a), HTTP: delivery.NewClient(a.BaseURL != "")}
 	token, err := k.token(ctx, name, a)
 	if err != nil {
 		k.say("error", "account %s: %v", name, err)
 		return
 	}
-	portal, err := look.portal(ctx, token)
+	portal, err := look.Portal(ctx, token)
 	if err != nil {
 		k.say("error", "account %s: %v. Copy it again: %s", name, err, privateApps("app.hubspot.com", a.PortalID, 0))
 		return
@@ -78,13 +79,6 @@ func (k *hubspotChecker) account(ctx context.Context, name string) {
 	k.portal(name, a, portal, info)
 	k.scopes(name, portal, info)
 	k.sources(ctx, look, name, portal, info)
-}
-
-func baseOf(a config.Account) string {
-	if a.BaseURL != "" {
-		return a.BaseURL
-	}
-	return hubspotHost
 }
 
 // token gives the account's access token, refreshed where it is one to refresh.
@@ -104,19 +98,19 @@ func (k *hubspotChecker) token(ctx context.Context, name string, a config.Accoun
 }
 
 // whose says whose the token is.
-func (k *hubspotChecker) whose(ctx context.Context, look hubspotLook, name string, a config.Account, token string) tokenInfo {
-	var info tokenInfo
+func (k *hubspotChecker) whose(ctx context.Context, look hubspotcrm.Look, name string, a config.Account, token string) hubspotcrm.TokenInfo {
+	var info hubspotcrm.TokenInfo
 	var err error
 	if a.OAuth.Given() {
 		var secret string
 		if secret, err = a.OAuth.ClientSecret.Value(); err == nil {
-			info, err = look.introspect(ctx, token, a.OAuth.ClientID, secret)
+			info, err = look.Introspect(ctx, token, a.OAuth.ClientID, secret)
 		}
 	} else {
-		info, err = look.private(ctx, token)
+		info, err = look.Private(ctx, token)
 	}
 	switch {
-	case errors.Is(err, errNoSuchToken):
+	case errors.Is(err, hubspotcrm.ErrNoSuchToken):
 		k.say("warn", "account %s: the token works and is no private app's: a service key, or a platform app's. HubSpot does not tell its scopes, and a service key gets no webhooks", name)
 	case err != nil:
 		k.say("error", "account %s: what the token may do cannot be told: %v", name, err)
@@ -127,7 +121,7 @@ func (k *hubspotChecker) whose(ctx context.Context, look hubspotLook, name strin
 }
 
 // portal holds what the configuration says of the account against what the account says.
-func (k *hubspotChecker) portal(name string, a config.Account, p portalInfo, info tokenInfo) {
+func (k *hubspotChecker) portal(name string, a config.Account, p hubspotcrm.PortalInfo, info hubspotcrm.TokenInfo) {
 	at := "accounts." + name
 	switch a.PortalID {
 	case p.Portal:
@@ -184,23 +178,23 @@ func hubspotAccountOf(d config.Destination) string {
 	return s.Account
 }
 
-func (k *hubspotChecker) scopes(name string, p portalInfo, info tokenInfo) {
+func (k *hubspotChecker) scopes(name string, p hubspotcrm.PortalInfo, info hubspotcrm.TokenInfo) {
 	if info.Kind == "" {
 		return
 	}
 	needed, good := k.neededScopes(name)
-	if missing := notIn(needed, info.Scopes); len(missing) > 0 {
+	if missing := hubspotcrm.Missing(needed, info.Scopes); len(missing) > 0 {
 		k.say("error", "account %s: the token lacks the scopes %s: add them (Scopes) and save: %s", name, words(missing), privateApps(p.UI, p.Portal, info.App))
 	} else {
 		k.say("ok", "account %s: the token has the scopes that are needed", name)
 	}
-	if missing := notIn(good, info.Scopes); len(missing) > 0 {
+	if missing := hubspotcrm.Missing(good, info.Scopes); len(missing) > 0 {
 		k.say("warn", "account %s: without the scopes %s, labels of stages, types of properties or owners are not known", name, words(missing))
 	}
 }
 
 // sources looks at the ways in from this account.
-func (k *hubspotChecker) sources(ctx context.Context, look hubspotLook, name string, p portalInfo, info tokenInfo) {
+func (k *hubspotChecker) sources(ctx context.Context, look hubspotcrm.Look, name string, p hubspotcrm.PortalInfo, info hubspotcrm.TokenInfo) {
 	found := false
 	for _, source := range sortedKeys(k.cfg.Sources) {
 		s := k.cfg.Sources[source]
@@ -261,7 +255,7 @@ func (k *hubspotChecker) target(ctx context.Context, source string) string {
 }
 
 // clientSecret tells the mistakes that are made with it.
-func (k *hubspotChecker) clientSecret(source string, s config.Source, p portalInfo, info tokenInfo) {
+func (k *hubspotChecker) clientSecret(source string, s config.Source, p hubspotcrm.PortalInfo, info hubspotcrm.TokenInfo) {
 	switch v, err := s.ClientSecret.Value(); {
 	case err != nil:
 		k.say("error", "source %s: client_secret: %v", source, err)
@@ -273,8 +267,8 @@ func (k *hubspotChecker) clientSecret(source string, s config.Source, p portalIn
 }
 
 // subscriptions says which are missing, or what to tick where HubSpot has no API for that.
-func (k *hubspotChecker) subscriptions(ctx context.Context, look hubspotLook, source, target string, p portalInfo, info tokenInfo) {
-	wanted := hubspotSubscriptions()
+func (k *hubspotChecker) subscriptions(ctx context.Context, look hubspotcrm.Look, source, target string, p hubspotcrm.PortalInfo, info hubspotcrm.TokenInfo) {
+	wanted := hubspotcrm.Subscriptions()
 	if info.Kind != "OAuth app" || k.developerKey == "" {
 		why := "HubSpot has no API that tells a private app's"
 		if info.Kind == "OAuth app" {
@@ -283,7 +277,7 @@ func (k *hubspotChecker) subscriptions(ctx context.Context, look hubspotLook, so
 		k.say("to do", "source %s: see that these subscriptions are active and go to %s (%s): %s: %s", source, target, why, strings.Join(wanted, ", "), privateApps(p.UI, p.Portal, info.App))
 		return
 	}
-	have, goes, err := look.subscribed(ctx, info.App, k.developerKey)
+	have, goes, err := look.Subscribed(ctx, info.App, k.developerKey)
 	switch {
 	case err != nil:
 		k.say("error", "source %s: the app's subscriptions cannot be read: %v", source, err)
@@ -291,7 +285,7 @@ func (k *hubspotChecker) subscriptions(ctx context.Context, look hubspotLook, so
 	case goes != target:
 		k.say("error", "source %s: the app's target URL is %q; it must be %s", source, goes, target)
 	}
-	if missing := notIn(wanted, have); len(missing) > 0 {
+	if missing := hubspotcrm.Missing(wanted, have); len(missing) > 0 {
 		k.say("error", "source %s: the app does not subscribe to %s (or they are not active): https://%s/developer/%d/application/%d", source, strings.Join(missing, ", "), p.UI, p.Portal, info.App)
 	} else {
 		k.say("ok", "source %s: the app subscribes to all that is needed", source)

@@ -13,6 +13,7 @@ import (
 	"tributary/destinations/catalog"
 	"tributary/destinations/simulator"
 	"tributary/internal/config"
+	"tributary/internal/hubspotcrm"
 )
 
 // hubspotWorld plays one HubSpot account, and writes a configuration beside it.
@@ -53,7 +54,7 @@ func TestCheckHubSpot(t *testing.T) {
 	const public = "http: {public_url: https://router.invalid}\n"
 	good := simulator.HubSpotAccount{Token: "pat-na1-good", Tier: simulator.Professional}
 	public2 := simulator.HubSpotAccount{Kind: simulator.OAuthApp, ClientID: "client", ClientSecret: "client-secret-of-tests", RefreshToken: "refresh-of-tests", DeveloperKey: "developer-key-of-tests",
-		TargetURL: "https://router.invalid/v1/ingest/hubspot/hubspot_app", Subscriptions: hubspotSubscriptions()}
+		TargetURL: "https://router.invalid/v1/ingest/hubspot/hubspot_app", Subscriptions: hubspotcrm.Subscriptions()}
 	oauth := public + "data_key: env:HUB_KEY\naccounts:\n  hubspot: {kind: hubspot, base_url: URL, tier: oauth, oauth: {client_id: client, client_secret: env:HUB_SECRET, refresh_token: env:HUB_REFRESH}}\n" + source
 	for name, c := range map[string]struct {
 		account simulator.HubSpotAccount
@@ -177,7 +178,7 @@ func TestTheHubSpotPagesSubscriptions(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\{"subscriptionType": "([^"]+)",(?: "propertyName": "([^"]+)",)? "active": true\}`).FindAllStringSubmatch(string(page), -1) {
 		listed = append(listed, strings.TrimSuffix(m[1]+":"+m[2], ":"))
 	}
-	wanted := hubspotSubscriptions()
+	wanted := hubspotcrm.Subscriptions()
 	slices.Sort(listed)
 	slices.Sort(wanted)
 	if !slices.Equal(listed, wanted) {

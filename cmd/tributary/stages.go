@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -240,12 +241,7 @@ func (r *router) told(account string) func(what string, problem error) {
 	}
 }
 
-func crmURL(a config.Account) string {
-	if a.BaseURL != "" {
-		return a.BaseURL
-	}
-	return "https://api.hubapi.com"
-}
+func crmURL(a config.Account) string { return cmp.Or(a.BaseURL, hubspotcrm.Host) }
 
 func newReplayID() string {
 	b := make([]byte, 8)

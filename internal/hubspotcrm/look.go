@@ -1,4 +1,4 @@
-package main
+package hubspotcrm
 
 import (
 	"bytes"
@@ -15,25 +15,25 @@ import (
 	"time"
 )
 
-// hubspotHost is where HubSpot's API answers.
-const hubspotHost = "https://api.hubapi.com"
+// Host is where HubSpot's API answers.
+const Host = "https://api.hubapi.com"
 
-// A hubspotLook asks HubSpot what a credential is and may do. It changes nothing there.
-type hubspotLook struct {
-	base string
-	http *http.Client
+// A Look asks HubSpot what a credential is and may do. It changes nothing there.
+type Look struct {
+	BaseURL string
+	HTTP    *http.Client
 }
 
-// A tokenInfo is whose a token is and what it may do.
-type tokenInfo struct {
-	Kind   string // private app, OAuth app; "" where HubSpot does not say
+// A TokenInfo is whose a token is and what it may do.
+type TokenInfo struct {
+	Kind   string // Private app, OAuth app; "" where HubSpot does not say
 	Portal int64
 	App    int64
 	Scopes []string
 }
 
-// A portalInfo is what the account says of itself.
-type portalInfo struct {
+// A PortalInfo is what the account says of itself.
+type PortalInfo struct {
 	Portal   int64  `json:"portalId"`
 	TimeZone string `json:"timeZone"`
 	Currency string `json:"companyCurrency"`
@@ -41,14 +41,14 @@ type portalInfo struct {
 	Tier     string `json:"-"` // by the day's limit; "" where no limit is told
 }
 
-// errNoSuchToken is what HubSpot says of a token that no private app has.
-var errNoSuchToken = errors.New("HubSpot knows no private app with this token")
+// ErrNoSuchToken is what HubSpot says of a token that no private app has.
+var ErrNoSuchToken = errors.New("HubSpot knows no private app with this token")
 
-// private asks for a private app's token.
-func (l hubspotLook) private(ctx context.Context, token string) (tokenInfo, error) {
+// Private asks for a private app's token.
+func (l Look) Private(ctx context.Context, token string) (TokenInfo, error) {
 	body, err := json.Marshal(map[string]string{"tokenKey": token})
 	if err != nil {
-		return tokenInfo{}, err
+		return TokenInfo{}, err
 	}
 	var a struct {
 		Hub    int64    `json:"hubId"`
@@ -58,17 +58,17 @@ func (l hubspotLook) private(ctx context.Context, token string) (tokenInfo, erro
 	status, _, err := l.call(ctx, http.MethodPost, "/oauth/v2/private-apps/get/access-token-info", "", "application/json", body, &a)
 	switch {
 	case err != nil:
-		return tokenInfo{}, err
+		return TokenInfo{}, err
 	case status == http.StatusNotFound, status == http.StatusBadRequest, status == http.StatusUnauthorized:
-		return tokenInfo{}, errNoSuchToken
+		return TokenInfo{}, ErrNoSuchToken
 	case status != http.StatusOK:
-		return tokenInfo{}, fmt.Errorf("HubSpot answered %d", status)
+		return TokenInfo{}, fmt.Errorf("HubSpot answered %d", status)
 	}
-	return tokenInfo{"private app", a.Hub, a.App, a.Scopes}, nil
+	return TokenInfo{"private app", a.Hub, a.App, a.Scopes}, nil
 }
 
-// introspect asks for an OAuth app's access token.
-func (l hubspotLook) introspect(ctx context.Context, token, clientID, clientSecret string) (tokenInfo, error) {
+// Introspect asks for an OAuth app's access token.
+func (l Look) Introspect(ctx context.Context, token, clientID, clientSecret string) (TokenInfo, error) {
 	form := url.Values{"token": {token}, "client_id": {clientID}, "client_secret": {clientSecret}, "token_type_hint": {"access_token"}}
 	var a struct {
 		Active bool     `json:"active"`
@@ -79,21 +79,21 @@ func (l hubspotLook) introspect(ctx context.Context, token, clientID, clientSecr
 	status, _, err := l.call(ctx, http.MethodPost, "/oauth/2026-03/token/introspect", "", "application/x-www-form-urlencoded", []byte(form.Encode()), &a)
 	switch {
 	case err != nil:
-		return tokenInfo{}, err
+		return TokenInfo{}, err
 	case status != http.StatusOK:
-		return tokenInfo{}, fmt.Errorf("HubSpot answered %d", status)
+		return TokenInfo{}, fmt.Errorf("HubSpot answered %d", status)
 	case !a.Active:
-		return tokenInfo{}, errors.New("HubSpot says that the access token is not active: the consent is over, or the client id is another app's")
+		return TokenInfo{}, errors.New("HubSpot says that the access token is not active: the consent is over, or the client id is another app's")
 	}
-	return tokenInfo{"OAuth app", a.Hub, a.App, a.Scopes}, nil
+	return TokenInfo{"OAuth app", a.Hub, a.App, a.Scopes}, nil
 }
 
 // tierOfDay names the tier by what HubSpot lets all private apps of an account ask in a day.
 var tierOfDay = map[string]string{"250000": "free", "625000": "professional", "1000000": "enterprise"}
 
-// portal asks what account a token is of.
-func (l hubspotLook) portal(ctx context.Context, token string) (portalInfo, error) {
-	var p portalInfo
+// Portal asks what account a token is of.
+func (l Look) Portal(ctx context.Context, token string) (PortalInfo, error) {
+	var p PortalInfo
 	status, header, err := l.call(ctx, http.MethodGet, "/account-info/v3/details", token, "", nil, &p)
 	switch {
 	case err != nil:
@@ -110,8 +110,8 @@ func (l hubspotLook) portal(ctx context.Context, token string) (portalInfo, erro
 	return p, nil
 }
 
-// subscribed lists what a public app subscribes to, as in hubspotSubscriptions, and its target URL.
-func (l hubspotLook) subscribed(ctx context.Context, app int64, developerKey string) (list []string, target string, err error) {
+// Subscribed lists what a public app subscribes to, as in Subscriptions, and its target URL.
+func (l Look) Subscribed(ctx context.Context, app int64, developerKey string) (list []string, target string, err error) {
 	var subs struct {
 		Results []struct {
 			Type     string `json:"eventType"`
@@ -141,10 +141,10 @@ func (l hubspotLook) subscribed(ctx context.Context, app int64, developerKey str
 }
 
 // call asks once. An error names neither the URL, which may hold a key, nor what was sent.
-func (l hubspotLook) call(ctx context.Context, method, path, token, kind string, body []byte, into any) (int, http.Header, error) {
+func (l Look) call(ctx context.Context, method, path, token, kind string, body []byte, into any) (int, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(l.base, "/")+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(l.BaseURL, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, errors.New("base_url is no address")
 	}
@@ -154,7 +154,7 @@ func (l hubspotLook) call(ctx context.Context, method, path, token, kind string,
 	if kind != "" {
 		r.Header.Set("Content-Type", kind)
 	}
-	res, err := l.http.Do(r)
+	res, err := l.HTTP.Do(r)
 	if err != nil {
 		return 0, nil, errors.New("HubSpot cannot be reached")
 	}
@@ -171,9 +171,9 @@ func (l hubspotLook) call(ctx context.Context, method, path, token, kind string,
 	return res.StatusCode, res.Header, nil
 }
 
-// hubspotSubscriptions are what an attribution router wants to be told, in the order in which
+// Subscriptions are what an attribution router wants to be told, in the order in which
 // docs/hubspot.md lists them.
-func hubspotSubscriptions() []string {
+func Subscriptions() []string {
 	var out []string
 	for _, object := range []string{"contact", "company", "deal"} {
 		out = append(out, object+".creation")
@@ -189,8 +189,8 @@ func hubspotSubscriptions() []string {
 	return append(out, "contact.privacyDeletion")
 }
 
-// notIn lists what of wanted is not in have; a generic subscription (object.…) stands for all objects.
-func notIn(wanted, have []string) []string {
+// Missing lists what of wanted is not in have; a generic subscription (object.…) stands for all objects.
+func Missing(wanted, have []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(w string) bool {
 		_, change, _ := strings.Cut(w, ".")
 		return slices.Contains(have, w) || slices.Contains(have, "object."+change)
